@@ -1,0 +1,51 @@
+"""Whether a card is charged at all, and how much: looked at right before every send (R8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WhenOwedLess(StrEnum):
+    """What to do if, at the moment of charging, less is owed than when it was asked for (R8)."""
+
+    CHARGE_REDUCED = "charge_reduced"
+    ASK = "ask"
+    CHARGE_ALL = "charge_all"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Charge this much."""
+
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoLongerOwed:
+    """Do not charge: what it was meant for is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFirst:
+    """A person decides: only part of it is owed."""
+
+    owed_minor: int
+
+
+def decide(
+    total_minor: int, owed_at_request_minor: int, owed_now_minor: int, as_credit: bool, policy: WhenOwedLess
+) -> Charge | NoLongerOwed | AskFirst:
+    """What to charge now. More than is owed is charged only where the *request* exceeded what was owed then (R8)."""
+    excess_asked_for = max(0, total_minor - owed_at_request_minor)
+    if total_minor <= owed_now_minor + excess_asked_for or as_credit:
+        return Charge(total_minor)
+    if owed_now_minor <= 0:
+        return NoLongerOwed()
+    match policy:
+        case WhenOwedLess.CHARGE_ALL:
+            return Charge(total_minor)
+        case WhenOwedLess.CHARGE_REDUCED:
+            return Charge(owed_now_minor + excess_asked_for)
+        case WhenOwedLess.ASK:
+            return AskFirst(owed_now_minor)

@@ -1,0 +1,104 @@
+"""Which balanced entry each event makes (B1). Amounts above 0 are debits, below 0 credits, in minor units."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """What an entry records."""
+
+    BILLED = "billed"
+    POSTED = "posted"
+    CREDIT_APPLIED = "credit_applied"
+    CREDIT_APPLICATION_REVERSED = "credit_application_reversed"
+    VOIDED = "voided"
+    CHARGED_UNWANTED = "charged_unwanted"  # approved, but no longer wanted: owed back to the card
+    REVERSED_AT_GATEWAY = "reversed_at_gateway"  # void made, or refund approved
+    REFUND_FAILED = "refund_failed"  # an approved refund that failed later
+    KEPT = "kept"
+
+
+RECEIVABLE = "receivable"
+REVENUE = "revenue"
+CUSTOMER_CREDIT = "customer_credit"
+REFUNDS_PAYABLE = "refunds_payable"
+
+
+def cash(method: str) -> str:
+    """The account that an uncharged payment's money is in."""
+    return f"cash:{method}"
+
+
+def clearing(gateway: str) -> str:
+    """The account of money that a gateway has taken and not yet paid out."""
+    return f"clearing:{gateway}"
+
+
+class Entry(NamedTuple):
+    """The debit and credit lines of one entry."""
+
+    accounts: list[str]
+    amounts_minor: list[int]
+
+
+def _entry(*lines: tuple[str, int]) -> Entry:
+    kept = [line for line in lines if line[1]]
+    return Entry([account for account, _ in kept], [amount for _, amount in kept])
+
+
+def billed(total_minor: int) -> Entry:
+    """An invoice was issued."""
+    return _entry((RECEIVABLE, total_minor), (REVENUE, -total_minor))
+
+
+def money_account(method: str, gateway: str | None) -> str:
+    """Where a payment's money is: at its gateway if it was charged, else in cash by method."""
+    return clearing(gateway) if gateway else cash(method)
+
+
+def posted(account: str, applied_minor: int, credited_minor: int) -> Entry:
+    """A payment was applied to invoices, the rest became a credit."""
+    return _entry(
+        (account, applied_minor + credited_minor), (RECEIVABLE, -applied_minor), (CUSTOMER_CREDIT, -credited_minor)
+    )
+
+
+def voided(account: str, reopened_minor: int, credit_taken_back_minor: int) -> Entry:
+    """A payment was voided: invoices are owed again, its credit is gone; `account` gives the money back."""
+    return _entry(
+        (RECEIVABLE, reopened_minor),
+        (CUSTOMER_CREDIT, credit_taken_back_minor),
+        (account, -(reopened_minor + credit_taken_back_minor)),
+    )
+
+
+def credit_applied(amount_minor: int) -> Entry:
+    """A credit paid an invoice."""
+    return _entry((CUSTOMER_CREDIT, amount_minor), (RECEIVABLE, -amount_minor))
+
+
+def credit_application_reversed(amount_minor: int) -> Entry:
+    """A credit's application was undone."""
+    return _entry((RECEIVABLE, amount_minor), (CUSTOMER_CREDIT, -amount_minor))
+
+
+def charged_unwanted(gateway: str, amount_minor: int) -> Entry:
+    """A charge was approved that nobody wants any more: it is owed back to the card."""
+    return _entry((clearing(gateway), amount_minor), (REFUNDS_PAYABLE, -amount_minor))
+
+
+def reversed_at_gateway(gateway: str, amount_minor: int) -> Entry:
+    """The gateway made the void or the refund."""
+    return _entry((REFUNDS_PAYABLE, amount_minor), (clearing(gateway), -amount_minor))
+
+
+def refund_failed(gateway: str, amount_minor: int) -> Entry:
+    """A refund that had been approved failed after all (R17)."""
+    return _entry((clearing(gateway), amount_minor), (REFUNDS_PAYABLE, -amount_minor))
+
+
+def kept(amount_minor: int) -> Entry:
+    """The amount is not returned to the card but becomes the customer's credit (R12)."""
+    return _entry((REFUNDS_PAYABLE, amount_minor), (CUSTOMER_CREDIT, -amount_minor))
