@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local import pids
 from local.account import data_folder, keep, popen_as, reachable_copy, remembered, service_account
@@ -142,7 +144,7 @@ class Valkey:
         self._wait_until_it_answers(process)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
-        with redis.Redis.from_url(self.url) as client:
+        with redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 if (code := process.poll()) is not None:
                     raise ValkeyFailed(
