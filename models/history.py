@@ -25,7 +25,7 @@ events = Table(
     words("by"),
     Column("details", JSONB),
 )
-"""One line of history each: when, what, from state, to state, why, by whom. No foreign keys: it outlives its subjects."""
+"""One line of history each: when, what, from state, to state, why, by whom; without foreign keys it outlives all."""
 
 Index("ix_events_payment", events.c.payment_id, postgresql_where=events.c.payment_id.isnot(None))
 

@@ -1,4 +1,4 @@
-"""How one sum is applied to invoices (R1-R3). The preview, the posting and the use of a credit are all this function."""
+"""How one sum is applied to invoices (R1-R3): preview, posting and the use of a credit are all this function."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The move to make in `rules.states` (None: stay), the step that follows (None: none), after which delay, and why."""
+    """The move in `rules.states` to make (None: stay), the step that follows it (None: none), the delay, and why."""
 
     move: str | None
     step: Step | None
@@ -52,7 +52,8 @@ REFUNDS_MAX: Final = 8
 
 
 def _again(tries: int) -> timedelta:
-    return min(timedelta(minutes=1) * 4 ** min(tries, 6), timedelta(hours=6))
+    minutes: int = 4 ** min(max(tries, 0), 6)
+    return min(timedelta(minutes=minutes), timedelta(hours=6))
 
 
 def after_void(outcome: Outcome, voids_sent: int, settling: timedelta) -> Next:

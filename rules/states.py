@@ -1,4 +1,4 @@
-"""Every state and every move (DESIGN section 3); anything else raises `MoveRefused`. The drawing in the docs is made from this.
+"""Every state and every move; anything else raises `MoveRefused`. The drawing in the docs is made from this.
 
 A move's name says what happened, its target what follows; `books/history.py` is the only writer of a state column.
 """
