@@ -1,0 +1,15 @@
+"""The time of a transaction: the database's, read once (D2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import Connection, text
+
+_NOW = text("SELECT now() + ahead FROM clock")
+
+
+def now(conn: Connection) -> datetime:
+    """The moment at which this transaction began, aware UTC: the same however often it is asked."""
+    return cast(datetime, conn.execute(_NOW).scalar_one())
