@@ -1,7 +1,7 @@
 """What a call to a gateway proved (E3): a closed vocabulary, matched exhaustively wherever it is used.
 
-A sale, void or refund ends as one of `Outcome`; an inquiry as one of `Sighting`. The default of every table and parser is
-`Unknown`: what is not proven is looked up, never guessed.
+A sale, void or refund ends as one of `Outcome`; an inquiry as one of `Sighting`. The default of every table and parser
+is `Unknown`: what is not proven is looked up, never guessed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class DeclineClass(StrEnum):
-    """What a decline says about another try (retry rules, section 2): only the four soft classes are tried again alone."""
+    """What a decline says about another try: only the four soft classes are tried again by themselves (R16)."""
 
     SOFT_TECHNICAL = "soft_technical"  # issuer or switch unavailable: hours
     SOFT_DATED = "soft_dated"  # no funds, limits: days, near paydays
