@@ -1,0 +1,54 @@
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv/bin
+LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11.2 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
+	$(if $(UPGRADE),--upgrade)
+
+.PHONY: help setup setup-dev run test check lint types imports tests format lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv and install what running needs
+	@$(PYTHON) bootstrap.py
+
+setup-dev: ## Make .venv and install what developing needs
+	@$(PYTHON) bootstrap.py --dev
+
+run: setup ## Start everything and run the sample batch (ONCE=1: end by itself)
+	@$(VENV)/defray up $(if $(ONCE),--once)
+
+ifdef T
+test: tests ## Run every check (T=path: only the tests there)
+else
+test: check
+endif
+
+check: lint types imports tests ## Run lint, types, import contracts and tests
+
+lint: setup-dev ## Check style and format
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+types: setup-dev ## Check types
+	$(VENV)/mypy .
+
+imports: setup-dev ## Check who imports whom
+	$(VENV)/lint-imports
+
+tests: setup-dev ## Run the tests (T=path: only those)
+	$(VENV)/pytest $(T)
+
+format: setup-dev ## Put files into the format that lint checks
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: latest versions)
+	$(UV) $(LOCK) --output-file requirements.txt
+	$(UV) $(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## Delete .venv, the data under .defray and what tools left
+	@if [ -x $(VENV)/python ]; then $(VENV)/python -m local.clean; fi
+	rm -rf .defray .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
