@@ -85,7 +85,7 @@ def _statement(subject: Subject, columns: tuple[str, ...], tell: bool) -> TextCl
         ), u AS (
             UPDATE {subject} AS s SET state = v.state{sets} FROM v WHERE s.id = v.id AND s.state = v.was
             RETURNING s.*, v.was, v.why
-        )"""  # noqa: S608 - every name in it is a constant of this module
+        )"""
     if not tell:
         return text(change + " SELECT count(*) FROM u")
     return text(
@@ -179,7 +179,7 @@ _EVIDENCE = text("""
 
 
 def witness(conn: Connection, kind: str, now: datetime, heard: Sequence[tuple[int, Evidence]]) -> None:
-    """Store what gateways said about transactions, before any move is tried; refuses nothing. `kind`: reply, inquiry, person."""
+    """Store what gateways said, before any move is tried; refuses nothing. `kind`: reply, inquiry or person."""
     if heard:
         conn.execute(
             _EVIDENCE,

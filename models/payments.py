@@ -70,6 +70,9 @@ payments = Table(
     words("card_fingerprint", nullable=True),
     Column("card_exp_month", Integer),
     Column("card_exp_year", Integer),
+    Column(
+        "card_once", Boolean, nullable=False, server_default=text("false")
+    ),  # came with this payment, for it alone (C2)
     words("gateway", nullable=True),
     # where it stands
     words("state"),
@@ -144,7 +147,7 @@ Index(
     postgresql_where=text("gateway IS NOT NULL AND state IN ('requested', 'charging', 'retrying', 'review')"),
 )
 
-credit_notes = Table(
+credits_table = Table(
     "credits",
     metadata,
     identity(),
@@ -162,13 +165,13 @@ credit_notes = Table(
 )
 """What a payment exceeded the balance due by, owed to the customer, with a note saying where it came from (R3)."""
 
-Index("ix_credits_payment", credit_notes.c.payment_id)
+Index("ix_credits_payment", credits_table.c.payment_id)
 Index(
     "ix_credits_open_oldest_first",
-    credit_notes.c.customer_id,
-    credit_notes.c.currency,
-    credit_notes.c.id,
-    postgresql_where=credit_notes.c.balance_minor > 0,
+    credits_table.c.customer_id,
+    credits_table.c.currency,
+    credits_table.c.id,
+    postgresql_where=credits_table.c.balance_minor > 0,
 )
 
 allocations = Table(

@@ -1,0 +1,89 @@
+"""Claiming due work (D2): whoever holds a customer's lock works on its payments; nobody waits for anybody.
+
+The lock of a customer is the first lock of every transaction that moves its money (B3), so it serves as the claim's
+fence too: SKIP LOCKED passes over customers that another lane is busy with. What was passed over is found by the next claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Row, text
+
+Step = Literal["post", "charge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The due payments of one batch."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One payment that somebody waits for."""
+
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Singles:
+    """All due payments that belong to no batch."""
+
+
+Scope = Batch | Single | Singles
+
+_WITHIN: Final = {Batch: "p.batch_id = :of", Single: "p.id = :of", Singles: "p.batch_id IS NULL"}
+
+
+def _of(scope: Scope) -> dict[str, int]:
+    match scope:
+        case Batch(batch_id):
+            return {"of": batch_id}
+        case Single(payment_id):
+            return {"of": payment_id}
+        case Singles():
+            return {}
+
+
+_CANDIDATES: Final = {
+    kind: text(f"""
+        SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id
+        WHERE p.next_step = :step AND {within} AND p.due_at <= :now
+        ORDER BY p.customer_id, p.id LIMIT :most
+        FOR NO KEY UPDATE OF c SKIP LOCKED""")
+    for kind, within in _WITHIN.items()
+}
+# Read again once the customer is ours: a candidate may have been worked on since the first statement's snapshot.
+_MINE = text("""
+    SELECT p.* FROM payments p WHERE p.id = ANY(CAST(:ids AS bigint[])) AND p.next_step = :step AND p.due_at <= :now
+    ORDER BY p.id""")
+_LEFT: Final = {
+    kind: text(f"""
+        SELECT EXISTS (SELECT 1 FROM payments p WHERE p.next_step = :step AND {within} AND p.due_at <= :now)""")
+    for kind, within in _WITHIN.items()
+}
+
+
+def payments(conn: Connection, step: Step, scope: Scope, most: int, now: datetime) -> Sequence[Row[Any]]:
+    """At most so many due payments of customers whose locks are now held, in the order of their ids; may be none."""
+    sent = {"step": step, "now": now, **_of(scope)}
+    ids = conn.execute(_CANDIDATES[type(scope)], {**sent, "most": most}).scalars().all()
+    return conn.execute(_MINE, {"ids": ids, "step": step, "now": now}).all() if ids else []
+
+
+def is_left(conn: Connection, step: Step, scope: Scope, now: datetime) -> bool:
+    """Whether something is due that a claim may have passed over because its customer was busy."""
+    return bool(conn.execute(_LEFT[type(scope)], {"step": step, "now": now, **_of(scope)}).scalar_one())
+
+
+_LOCK = text("SELECT id FROM customers WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
+
+
+def customers(conn: Connection, customer_ids: Sequence[int]) -> None:
+    """Lock customers in ascending order, once a transaction and before any payment or invoice (B3)."""
+    conn.execute(_LOCK, {"ids": sorted(set(customer_ids))})
