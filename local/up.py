@@ -1,0 +1,182 @@
+"""`defray up`: everything on one machine, in order, until Ctrl-C."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import topology
+from local.account import keep, remembered
+from local.interrupts import Interrupts, watched_interrupts
+from local.lock import OwnerLock
+from local.ports import LOOPBACK, free_port
+from local.postgres import Postgres, say_on_stderr
+from local.processes import ChildFailed, Ended, Supervisor
+from local.valkey import Valkey
+
+Say = Callable[[str], None]
+
+_SANDBOX_GATEWAYS = {
+    "DEFRAY_PAYFLOW_URL": "/payflow",
+    "DEFRAY_PLUGNPAY_URL": "/plugnpay",
+}
+_LOOK_EVERY = 0.5
+
+
+@dataclass(frozen=True)
+class Running:
+    """What is up: the environment that reaches it, the addresses for people, the news of its children."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    addresses: Mapping[str, str]
+    ended: Callable[[], list[Ended]] = field(repr=False)
+
+    def check(self) -> None:
+        """Raise ChildFailed where a child ended since this was last asked."""
+        if news := self.ended():
+            raise ChildFailed("\n".join(map(str, news)))
+
+
+def run(
+    home: Path,
+    environment: Mapping[str, str],
+    job: Callable[[Running], bool],
+    *,
+    once: bool,
+    say: Say = say_on_stderr,
+) -> int:
+    """Bring everything up, do the main job, stay up until Ctrl-C (`once`: end after the job); return an exit code.
+
+    0 where the job says that all went well. Raises what `stack` raises.
+    """
+    went_well = False
+    try:
+        with watched_interrupts() as interrupts, stack(home, environment, interrupts, say) as running:
+            went_well = job(running)
+            for name, address in running.addresses.items():
+                say(f"{name:8} {address}")
+            if not once:
+                say("Everything stays up until Ctrl-C.")
+                stay_up(running, say)
+    except KeyboardInterrupt:
+        say("Stopped.")
+    return 0 if went_well else 1
+
+
+def stay_up(running: Running, say: Say) -> None:
+    """Report every child that ends, until Ctrl-C."""
+    while True:
+        for news in running.ended():
+            say(f"{news}\nIt is not started again: press Ctrl-C and see what is wrong.")
+        time.sleep(_LOOK_EVERY)
+
+
+@contextmanager
+def stack(home: Path, environment: Mapping[str, str], interrupts: Interrupts, say: Say) -> Iterator[Running]:
+    """Keep the parts running while the block runs; stop all of them, and nothing else, after it.
+
+    `environment` says what is not to be embedded (DEFRAY_DATABASE_URL, DEFRAY_REDIS_URL) and is passed on to
+    every child. Raises AlreadyInUse where the home is up already, ChildFailed, PostgresFailed or ValkeyFailed
+    where a part doesn't start.
+    """
+    home = home.resolve()
+    with ExitStack() as parts:
+        try:
+            own(home, parts)
+            known = {**environment, "DEFRAY_HOME": str(home)}
+            Supervisor(home, known, say).end_leftovers()
+            known |= databases(home, environment, parts, say)
+            place = choose_place(home)
+            known |= gateways(place)
+            supervisor = Supervisor(home, known, say)
+            parts.callback(lambda: supervisor.stop(interrupts.hurry))
+            start(supervisor, place, say)
+            publish(home, known, environment, parts)
+            yield Running(known, addresses(place), supervisor.ended)
+        finally:
+            interrupts.begin_the_end()
+
+
+def own(home: Path, parts: ExitStack) -> None:
+    """Be the only one who runs this home."""
+    lock = OwnerLock(home / "up", f"`defray up` of {home}")
+    lock.acquire()
+    parts.callback(lock.release)
+
+
+def databases(home: Path, environment: Mapping[str, str], parts: ExitStack, say: Say) -> dict[str, str]:
+    """Start the servers that the environment doesn't name; return where they are."""
+    found = {}
+    if not environment.get("DEFRAY_DATABASE_URL"):
+        postgres = Postgres(home, say)
+        postgres.start()
+        parts.callback(postgres.stop)
+        found["DEFRAY_DATABASE_URL"] = postgres.url
+    if not environment.get("DEFRAY_REDIS_URL"):
+        valkey = Valkey(home, say)
+        valkey.start()
+        parts.callback(valkey.stop)
+        found["DEFRAY_REDIS_URL"] = valkey.url
+    return found
+
+
+def choose_place(home: Path) -> topology.Place:
+    """Take the usual ports, or free ones where those are taken."""
+    return topology.Place(
+        home,
+        flower_port=free_port(topology.FLOWER_PORT),
+        sandbox_port=free_port(topology.SANDBOX_PORT),
+    )
+
+
+def gateways(place: topology.Place) -> dict[str, str]:
+    """Point the gateways at the sandbox."""
+    sandbox = f"http://{LOOPBACK}:{place.sandbox_port}"
+    return {name: f"{sandbox}{path}" for name, path in _SANDBOX_GATEWAYS.items()}
+
+
+def start(supervisor: Supervisor, place: topology.Place, say: Say) -> None:
+    """Bring the tables up to date, then start every process."""
+    say("Bringing the tables up to date ...")
+    supervisor.run(topology.migration())
+    say("Starting the sandbox, the workers, beat and Flower ...")
+    password = remembered(flower_password_file(place.home), lambda: secrets.token_urlsafe(16))
+    supervisor.start(
+        topology.sandbox(place),
+        *topology.workers(),
+        topology.beat(place),
+        topology.flower(place, password),
+    )
+
+
+def flower_password_file(home: Path) -> Path:
+    """The file that a person reads Flower's password from."""
+    return home / "flower.password"
+
+
+def addresses(place: topology.Place) -> dict[str, str]:
+    """What a person opens in a browser."""
+    flower = f"http://{LOOPBACK}:{place.flower_port}"
+    return {
+        "Flower": f"{flower} (user {topology.FLOWER_USER}, password in {flower_password_file(place.home)})",
+        "Sandbox": f"http://{LOOPBACK}:{place.sandbox_port}",
+    }
+
+
+def publish(home: Path, known: Mapping[str, str], given: Mapping[str, str], parts: ExitStack) -> None:
+    """Let other commands of this home find what is up (see `environment_of`), for as long as it is."""
+    file = home / "running.json"
+    keep(file, json.dumps({name: value for name, value in known.items() if given.get(name) != value}))
+    parts.callback(lambda: file.unlink(missing_ok=True))
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    """Return the variables that reach what `defray up` keeps running on this home; empty where it isn't up."""
+    try:
+        found: dict[str, str] = json.loads((home / "running.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return found
