@@ -104,7 +104,10 @@ class Traits:
 
 
 class Gateway(Protocol):
-    """A card processor, safe to be called from many threads; no call raises for anything that the network or the gateway does."""
+    """A card processor, safe to be called from many threads.
+
+    No call raises for anything that the network or the gateway does.
+    """
 
     @property
     def name(self) -> str:
