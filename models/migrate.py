@@ -47,7 +47,7 @@ def upgrade(url: str) -> None:
 
 
 def pending(connection: Connection) -> list[str]:
-    """The steps that this database has not seen, first to last, as "0001 first tables"."""
+    """The steps that this database has not seen, first to last, as "0001 First tables"."""
     steps = list(reversed(list(ScriptDirectory.from_config(_config()).walk_revisions())))
     known = {step.revision for step in steps}
     heads = set(MigrationContext.configure(connection).get_current_heads())
@@ -57,7 +57,7 @@ def pending(connection: Connection) -> list[str]:
     for step in reversed(steps):
         if step.revision in heads | seen:
             seen |= {step.revision, *step._all_down_revisions}
-    return [f"{step.revision} {step.doc}" for step in steps if step.revision not in seen]
+    return [f"{step.revision} {step.doc.rstrip('.')}" for step in steps if step.revision not in seen]
 
 
 def _config() -> Config:

@@ -113,6 +113,7 @@ CREATE TABLE payments (
     card_fingerprint TEXT COLLATE "C",
     card_exp_month INTEGER,
     card_exp_year INTEGER,
+    card_once BOOLEAN DEFAULT false NOT NULL,
     gateway TEXT COLLATE "C",
     state TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C" DEFAULT '' NOT NULL,

@@ -1,0 +1,90 @@
+"""What all tests share: a database, a broker, and no way out but loopback. Builders of rows live in `builders.py`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+import redis
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from tests import servers
+
+for _name in [name for name in os.environ if name.startswith("DEFRAY_") and not name.startswith("DEFRAY_TEST_")]:
+    del os.environ[_name]
+
+
+def _loopback_only(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
+        if host not in (None, "", "localhost") and not _is_loopback(str(host)):
+            raise socket.gaierror(socket.EAI_NONAME, f"tests resolve no names, and here {host!r} was asked for")
+    elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        assert _is_loopback(str(arguments[1][0])), f"tests reach loopback only, and this one tried {arguments[1]}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+sys.addaudithook(_loopback_only)
+
+
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[servers.Servers]:
+    """PostgreSQL and Valkey, and this process's number among those that use them."""
+    with servers.borrowed() as borrowed:
+        yield borrowed
+
+
+@pytest.fixture(scope="session")
+def database_url(shared_servers: servers.Servers) -> str:
+    """The address of this process's own migrated database, for the role that owns it and is no superuser."""
+    return servers.fresh_database(shared_servers)
+
+
+@pytest.fixture(scope="session")
+def session_engine(database_url: str) -> Iterator[Engine]:
+    """The pool behind `engine` and `connection`."""
+    engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(session_engine: Engine) -> Iterator[Engine]:
+    """An engine on empty tables; what the test committed is removed after it."""
+    yield session_engine
+    with session_engine.begin() as connection:
+        names = connection.scalars(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
+        ).all()
+        every = ", ".join(f'"{name}"' for name in names)
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        connection.execute(text(f"GRANT TRUNCATE ON {every} TO CURRENT_USER"))
+        connection.execute(text(f"TRUNCATE {every}"))
+        connection.execute(text("REVOKE TRUNCATE ON events, evidence, journal FROM CURRENT_USER"))
+
+
+@pytest.fixture
+def connection(session_engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that is rolled back after the test."""
+    with session_engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def redis_url(shared_servers: servers.Servers) -> Iterator[str]:
+    """The address of this process's own database of the broker, empty before and after the test."""
+    with redis.Redis.from_url(shared_servers.redis_url) as client:
+        client.flushdb()
+        yield shared_servers.redis_url
+        client.flushdb()
