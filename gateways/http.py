@@ -22,8 +22,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from gateways.wire import masked
 from rules.errors import SettingsError, shown
+from rules.redaction import redact_text
 
 BODY_BYTES_MAX: Final = 1 << 20
 """A reply longer than this is no gateway's: 1 MiB."""
@@ -159,7 +159,7 @@ def _decoded(body: bytes) -> str:
 
 def _proof(error: BaseException) -> NotSent | MaybeDone:
     cause = _innermost(error)
-    code, message = type(cause).__name__, masked(str(cause)).strip()[:200]
+    code, message = type(cause).__name__, redact_text(str(cause)).strip()[:200]
     return MaybeDone(code, message) if _wire.sent else NotSent(code, message)
 
 

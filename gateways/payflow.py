@@ -14,8 +14,8 @@ from typing import Final
 
 from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Traits, Void
 from gateways.http import Answered, Exchange, HttpClient, NotSent
-from gateways.network_codes import Brand, brand_of, decline_class
-from gateways.wire import TWO_DECIMALS, contradicts, evidence, masked, minor_from, plain, unreadable
+from gateways.issuer_codes import ISSUER_CODES, refined
+from gateways.wire import TWO_DECIMALS, Vocabulary, minor_from, plain, read, unsupported
 from rules.money import to_decimal
 from rules.outcomes import (
     Absent,
@@ -36,6 +36,7 @@ from rules.outcomes import (
     Unknown,
     VoidRefusal,
 )
+from rules.redaction import redact_text
 
 # ---- endpoint (GDG p. 158)
 
@@ -57,14 +58,16 @@ TRAITS: Final = Traits(
 _TRXTYPE: Final = {Operation.SALE: "S", Operation.VOID: "V", Operation.REFUND: "C"}
 _TIMEOUT_SECONDS_MAX: Final = 45  # recommended X-VPS-CLIENT-TIMEOUT
 _SEARCHED: Final = timedelta(days=30)  # an inquiry by CUSTREF looks back so far, or over a span of at most this
-_DECISIVE: Final = frozenset(
-    "RESULT PNREF AMT CURRENCY CUSTREF DUPLICATE ORIGRESULT ORIGPNREF TRANSSTATE HOSTCODE PAYMENTADVICECODE".split()
-)
-_IDS: Final = frozenset("PNREF ORIGPNREF CUSTREF PPREF CORRELATIONID".split())
-_SHOWN: Final = frozenset(
-    """RESULT RESPMSG AUTHCODE AVSADDR AVSZIP IAVS CVV2MATCH PROCAVS PROCCVV2 HOSTCODE RESPTEXT DUPLICATE TRANSTIME AMT
-    CURRENCY ACCT CARDTYPE PREFPSMSG POSTFPSMSG PAYMENTADVICECODE ADDLMSGS ORIGRESULT TRANSSTATE DATE_TO_SETTLE BATCHID
-    SETTLE_DATE""".split()
+_WORDS: Final = Vocabulary(
+    decisive=frozenset(
+        "RESULT PNREF AMT CURRENCY CUSTREF DUPLICATE ORIGRESULT ORIGPNREF TRANSSTATE HOSTCODE PAYMENTADVICECODE".split()
+    ),
+    ids=frozenset("PNREF ORIGPNREF CUSTREF PPREF CORRELATIONID".split()),
+    shown=frozenset(
+        """RESULT RESPMSG AUTHCODE AVSADDR AVSZIP IAVS CVV2MATCH PROCAVS PROCCVV2 HOSTCODE RESPTEXT DUPLICATE TRANSTIME
+    AMT CURRENCY ACCT CARDTYPE PREFPSMSG POSTFPSMSG PAYMENTADVICECODE ADDLMSGS ORIGRESULT TRANSSTATE
+    DATE_TO_SETTLE BATCHID SETTLE_DATE""".split()
+    ),
 )
 
 # ---- code tables: RESULT (GDG p. 107; Fraud Protection Services Guide 2013, pp. 71-73). Not listed is Unknown.
@@ -81,6 +84,7 @@ _DECLINES: Final[dict[str, DeclineClass]] = {
 }
 _INQUIRE_FIRST: Final = frozenset({"150", "1000"})  # a decline only when an inquiry says so too
 _FAILURES: Final[dict[str, FailureClass]] = {
+    # 133 (the request id came before, with other data) is not here: the first may have been done
     **dict.fromkeys(("1", "5", "14", "26", "27", "28", "131"), FailureClass.GATEWAY_SETUP),
     **dict.fromkeys("2 3 4 6 7 8 9 10 19 25 29 52 100 101 110 111 118 120 121 200 201".split(), FailureClass.REFUSED),
     **dict.fromkeys(("102", "106", "115", "116", "402"), FailureClass.BUSY),
@@ -97,7 +101,6 @@ _STANDINGS: Final[dict[str, Standing]] = {
     "8": Standing.SETTLED,
 }
 _CHARGED_BACK: Final = "15"
-_BRANDS: Final = {"0": Brand.VISA, "1": Brand.MASTERCARD}  # CARDTYPE (GDG p. 84)
 
 
 # ---- verbs
@@ -128,7 +131,7 @@ class Payflow:
 
     def sale(self, sale: Sale) -> Reply[Outcome]:
         """Charge the card, or the card of the earlier transaction `stored_card` (C4)."""
-        if refusal := _unsupported(sale):
+        if refusal := unsupported(sale, TRAITS):
             return Reply(refusal, Evidence(None, {}))
         return self._commit(Operation.SALE, sale, _sale_fields(sale))
 
@@ -214,14 +217,6 @@ def _inquiry_fields(inquiry: Inquiry, now: datetime) -> list[tuple[str, str]]:
     return fields
 
 
-def _unsupported(sale: Sale) -> Failed | None:
-    if sale.currency not in TRAITS.currencies:
-        return Failed(FailureClass.REFUSED, "currency", f"Payflow is not given {sale.currency}: two decimals only")
-    if not 0 < sale.amount_minor <= TRAITS.amount_minor_max:
-        return Failed(FailureClass.REFUSED, "amount", "the amount is outside what Payflow takes")
-    return None
-
-
 # ---- parser
 
 
@@ -245,25 +240,10 @@ def _parse(text: str) -> list[tuple[str, str]] | None:
     return said if said and said[0][0] == "RESULT" else None
 
 
-def _read(exchange: Exchange) -> tuple[dict[str, str], Evidence] | tuple[Unknown | NotSent, Evidence]:
-    """The fields of a readable reply, or why there are none."""
-    if not isinstance(exchange, Answered):
-        why = exchange if isinstance(exchange, NotSent) else Unknown(exchange.code, exchange.message)
-        return why, Evidence(None, {"error": exchange.code, "message": exchange.message})
-    said = _parse(exchange.text)
-    if exchange.status != 200 or said is None:
-        code = "unreadable" if exchange.status == 200 else f"http_{exchange.status}"
-        return Unknown(code, "no Payflow reply"), unreadable(exchange.status, exchange.text)
-    seen = evidence(exchange.status, said, _SHOWN, _IDS)
-    if twice := contradicts(said, _DECISIVE):
-        return Unknown("repeated_field", f"the reply gives {twice} twice, with different values"), seen
-    return dict(said), seen
-
-
 def _parse_outcome(
     exchange: Exchange, operation: Operation, asked: Sale | Void | Refund, request_id: str
 ) -> Reply[Outcome]:
-    said, seen = _read(exchange)
+    said, seen = read(exchange, _parse, _WORDS)
     if isinstance(said, NotSent):
         return Reply(Failed(FailureClass.NOT_SENT, said.code, said.message), seen)
     if isinstance(said, Unknown):
@@ -275,10 +255,8 @@ def _parse_outcome(
         message = "a duplicate, and not proven to be of this operation"
         return Reply(Unknown("duplicate_of_other", message, pnref), seen)
     if result in _INQUIRE_FIRST:
-        return Reply(Unknown(result, masked(said.get("RESPMSG", "")), pnref), seen)
-    card = asked.card if isinstance(asked, Sale) else None
-    brand = brand_of(card.number) if card else _BRANDS.get(said.get("CARDTYPE", ""), Brand.OTHER)
-    return Reply(_outcome(operation, result, pnref, said, asked.currency, brand), seen)
+        return Reply(Unknown(result, redact_text(said.get("RESPMSG", "")), pnref), seen)
+    return Reply(_outcome(operation, result, pnref, said, asked.currency), seen)
 
 
 def _is_ours(said: dict[str, str], asked: Sale | Void | Refund) -> bool:
@@ -292,10 +270,8 @@ def _is_ours(said: dict[str, str], asked: Sale | Void | Refund) -> bool:
     )
 
 
-def _outcome(
-    operation: Operation, result: str, pnref: str, said: dict[str, str], currency: str, brand: Brand
-) -> Outcome:
-    message = masked(said.get("RESPMSG", ""))
+def _outcome(operation: Operation, result: str, pnref: str, said: dict[str, str], currency: str) -> Outcome:
+    message = redact_text(said.get("RESPMSG", ""))
     if result == "0":
         return _approved(operation, pnref, said, currency)
     if result in _HELD:
@@ -309,11 +285,12 @@ def _outcome(
         return Refused(refusal, result, message, pnref)
     if operation is not Operation.SALE or result not in _DECLINES:
         return Unknown(result, message, pnref)
-    advice = said.get("PAYMENTADVICECODE", "")
-    decline = decline_class(_DECLINES[result], said.get("HOSTCODE", ""), advice, brand)
+    host_code = said.get("HOSTCODE", "")
+    code = host_code if host_code in ISSUER_CODES else result
+    decline = refined(_DECLINES[result], host_code)
     if isinstance(decline, FailureClass):
-        return Failed(decline, f"{result}/{said['HOSTCODE']}", message)
-    return Declined(decline, result, message, pnref, advice)
+        return Failed(decline, code, message)
+    return Declined(decline, code, message, pnref, said.get("PAYMENTADVICECODE", ""))
 
 
 def _approved(operation: Operation, pnref: str, said: dict[str, str], currency: str) -> Approved | Unknown:
@@ -321,15 +298,14 @@ def _approved(operation: Operation, pnref: str, said: dict[str, str], currency: 
     amount = minor_from(said["AMT"], currency) if "AMT" in said else None
     if len(pnref) != 12 or (amount is None and "AMT" in said):
         return Unknown("incomplete", "approved, but the reply's PNREF or AMT cannot be read", pnref)
-    reference = said.get("CUSTREF")
     return Approved(
         transaction_id=pnref,
         code="0",
-        message=masked(said.get("RESPMSG", "")),
+        message=redact_text(said.get("RESPMSG", "")),
         approval_code=said.get("AUTHCODE", ""),
         amount_minor=amount,
         currency=said.get("CURRENCY"),
-        reference=str(int(reference, 36)) if reference and re.fullmatch("[0-9A-Z]{12}", reference) else reference,
+        reference=said.get("CUSTREF"),
         card_token=pnref if operation is Operation.SALE else None,
         final=operation is not Operation.REFUND or said.get("TRANSSTATE") == "8",
     )
@@ -337,16 +313,16 @@ def _approved(operation: Operation, pnref: str, said: dict[str, str], currency: 
 
 def _parse_sighting(exchange: Exchange, inquiry: Inquiry) -> Reply[Sighting]:
     """What an inquiry saw: RESULT is of the inquiry, ORIGRESULT of the original (Developer's Guide 2009, p. 141)."""
-    said, seen = _read(exchange)
+    said, seen = read(exchange, _parse, _WORDS)
     if not isinstance(said, dict):
         return Reply(NoAnswer(said.code, said.message), seen)
-    result, message = said["RESULT"], masked(said.get("RESPMSG", ""))
+    result, message = said["RESULT"], redact_text(said.get("RESPMSG", ""))
     if result in _NOT_FOUND:
         return Reply(Absent(result, message), seen)
     if result != "0" or "ORIGRESULT" not in said:
         return Reply(NoAnswer(result, message), seen)
-    pnref, brand = said.get("ORIGPNREF", ""), _BRANDS.get(said.get("CARDTYPE", ""), Brand.OTHER)
-    outcome = _outcome(inquiry.operation, said["ORIGRESULT"], pnref, said, inquiry.currency, brand)
+    pnref = said.get("ORIGPNREF", "")
+    outcome = _outcome(inquiry.operation, said["ORIGRESULT"], pnref, said, inquiry.currency)
     if not isinstance(outcome, Approved) and said.get("CUSTREF", "") not in ("", custref(inquiry.reference)):
         return Reply(Found(Unknown("other_reference", "found another operation", pnref), Standing.LIMBO), seen)
     return Reply(_found(inquiry.operation, outcome, said), seen)

@@ -1,20 +1,23 @@
-"""What the gateways' wire formats have in common: plain text, decimal amounts, and evidence that shows no card."""
+"""What the gateways' wire formats have in common: plain text, decimal amounts, reading a reply, evidence of it (C3)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from gateways.contract import Sale, Traits
+from gateways.http import Answered, Exchange, NotSent
 from rules.money import EXPONENTS, parse_decimal
-from rules.outcomes import Evidence
+from rules.outcomes import Evidence, Failed, FailureClass, Unknown
+from rules.redaction import redact_mapping
 
 TWO_DECIMALS: Final = frozenset(code for code, places in EXPONENTS.items() if places == 2)
 """The currencies that a gateway takes which documents amounts with two decimals only (B27, B28)."""
 
-_LONG_DIGITS = re.compile(r"\d(?:[ \-.]?\d){11,}")
-_SECURITY_CODE = re.compile(r"((?:cvv|cvc|csc|cid|security.code)\w*\W{0,3})\d{3,4}", re.IGNORECASE)
+_HARMLESS = re.compile(r"[A-Za-z0-9.]{0,12}")
 
 
 def plain(text: str, length_max: int) -> str:
@@ -30,31 +33,66 @@ def minor_from(text: str, currency: str) -> int | None:
     return minor if isinstance(minor, int) else None
 
 
-def masked(text: str) -> str:
-    """`text` without what could be a card number or a security code (C3)."""
-    return _SECURITY_CODE.sub(r"\1***", _LONG_DIGITS.sub("(long number)", text))
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A reply's field names: which decide, which may be shown, and which hold references."""
+
+    decisive: frozenset[str]
+    shown: frozenset[str]
+    ids: frozenset[str]
 
 
-def evidence(
-    status: int | None, said: Iterable[tuple[str, str]], shown: frozenset[str], ids: frozenset[str]
-) -> Evidence:
-    """What was said, by allow-list: fields in `ids` as they are, fields in `shown` masked, all others left out."""
-    return Evidence(
-        status,
-        {name: (value if name in ids else masked(value))[:500] for name, value in said if name in ids or name in shown},
-    )
+Fields = Sequence[tuple[str, str]]
 
 
-def unreadable(status: int, text: str) -> Evidence:
-    """Evidence of a reply that is not the gateway's format: its kind and length only (B19)."""
-    kind = "a web page" if text.lstrip()[:1] == "<" else "text" if text.strip() else "an empty body"
-    return Evidence(status, {"reply": f"{kind} of {len(text)} characters where fields were expected"})
+def read(
+    exchange: Exchange, parse: Callable[[str], Fields | None], words: Vocabulary
+) -> tuple[dict[str, str] | Unknown | NotSent, Evidence]:
+    """The fields of a whole and readable reply, or why there are none; and the evidence.
+
+    Anything but status 200 with fields proves nothing (E3, B19).
+    """
+    if not isinstance(exchange, Answered):
+        why = exchange if isinstance(exchange, NotSent) else Unknown(exchange.code, exchange.message)
+        return why, Evidence(None, {"error": exchange.code, "message": exchange.message})
+    said = parse(exchange.text)
+    if exchange.status != 200 or said is None:
+        code = "unreadable" if exchange.status == 200 else f"http_{exchange.status}"
+        return Unknown(code, "no reply of this gateway"), _unreadable(exchange.status, exchange.text)
+    seen = Evidence(exchange.status, shown(said, words))
+    if twice := contradicts(said, words):
+        return Unknown("repeated_field", f"the reply gives {twice} twice, with different values"), seen
+    return dict(said), seen
 
 
-def contradicts(said: Iterable[tuple[str, str]], decisive: frozenset[str]) -> str | None:
-    """The name of a decisive field that a reply repeats with different values (B17), if there is one."""
+def shown(said: Fields, words: Vocabulary) -> dict[str, str]:
+    """What may be kept of a reply: by allow-list, and redacted (C3)."""
+    kept = {name: value for name, value in said if name in words.shown or name in words.ids}
+    harmless = {name: value for name, value in kept.items() if _HARMLESS.fullmatch(value)}
+    doubtful = {name: value for name, value in kept.items() if name not in harmless}
+    return harmless | redact_mapping(doubtful, words.shown, words.ids)
+
+
+def contradicts(said: Fields, words: Vocabulary) -> str | None:
+    """The name of a decisive field that is repeated with different values (B17), if there is one."""
     first: dict[str, str] = {}
     for name, value in said:
-        if name in decisive and first.setdefault(name, value) != value:
+        if name in words.decisive and first.setdefault(name, value) != value:
             return name
     return None
+
+
+def unsupported(sale: Sale, traits: Traits) -> Failed | None:
+    """A failure in place of a sale that the gateway is never asked for, by its traits (B27, B28)."""
+    if sale.card is None and not traits.keeps_cards:
+        return Failed(FailureClass.REFUSED, "stored_card", "the gateway keeps no cards: give the number")
+    if sale.currency not in traits.currencies:
+        return Failed(FailureClass.REFUSED, "currency", f"the gateway is not used for {sale.currency}")
+    if not 0 < sale.amount_minor <= traits.amount_minor_max:
+        return Failed(FailureClass.REFUSED, "amount", "the amount is outside what the gateway takes")
+    return None
+
+
+def _unreadable(status: int, text: str) -> Evidence:
+    kind = "a web page" if text.lstrip()[:1] == "<" else "text" if text.strip() else "an empty body"
+    return Evidence(status, {"reply": f"{kind} of {len(text)} characters where fields were expected"})
