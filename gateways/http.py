@@ -82,7 +82,7 @@ class HttpClient:
         self._timeout = (connect_timeout, read_timeout)
         self._tries = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda exchange: isinstance(exchange, NotSent)),
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0, 0.1),
             stop=tenacity.stop_after_attempt(TRIES_MAX) | _PastSendBy(),
             retry_error_callback=_last_exchange,
         )

@@ -135,7 +135,7 @@ class PlugnPay:
         return self._commit(Operation.VOID, "void", void, fields)
 
     def refund(self, refund: Refund) -> Reply[Outcome]:
-        """Return money of a settled sale, once; "pending" is an acceptance that is not final (R17)."""
+        """Return money of a settled sale, once; an approval is final once the return was swept to the bank (R17)."""
         amount = to_decimal(refund.amount_minor, refund.currency)
         fields = [("orderID", str(refund.sale_reference)), ("card-amount", amount)]
         return self._commit(Operation.REFUND, "return", refund, [*fields, ("currency", refund.currency.lower())])
@@ -242,7 +242,7 @@ def _outcome(
     if code in _UNPROVEN:
         return Unknown(code, message, order_id)
     if status == "success" or (status == "pending" and operation is Operation.REFUND):
-        return _approved(said, order_id, asked, message)
+        return _approved(operation, said, order_id, asked, message)
     listed = _CODES.get(code)
     if status in ("problem", "fraud", "badcard", "failure") and isinstance(listed, FailureClass):
         return Failed(listed, code, message)
@@ -270,9 +270,12 @@ def _decline(status: str, code: str, simple: str) -> DeclineClass | None:
 
 
 def _approved(
-    said: Mapping[str, str], order_id: str, asked: Sale | Void | Refund | Inquiry, message: str
+    operation: Operation, said: Mapping[str, str], order_id: str, asked: Sale | Void | Refund | Inquiry, message: str
 ) -> Approved | Unknown:
-    """The approval with what it repeats (R18): of several amounts the one that differs from what was asked."""
+    """The approval with what it repeats (R18): of several amounts the one that differs from what was asked.
+
+    A return is final when the history's record of it says "success"; until it was swept to the bank it can be undone.
+    """
     amounts = _amounts(said, asked.currency)
     if None in amounts or said.get("sresp", "") not in ("", "A"):
         return Unknown("contradictory", "approved, but its sresp says no or its amount cannot be read", order_id)
@@ -284,7 +287,8 @@ def _approved(
         amount_minor=next((amount for amount in amounts if amount != asked.amount_minor), next(iter(amounts), None)),
         currency=_currency(said),
         reference=said.get("orderid"),
-        final=said.get("finalstatus") == "success",
+        final=operation is not Operation.REFUND
+        or (said["finalstatus"], said.get("operation")) == ("success", "return"),
     )
 
 
