@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests format lock clean
+.PHONY: help setup setup-dev run test check lint types imports tests format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: setup-dev ## Put files into the format that lint checks
 lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: latest versions)
 	$(UV) $(LOCK) --output-file requirements.txt
 	$(UV) $(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
+	@$(VENV)/python -m local.compose_secrets
 
 clean: ## Delete .venv, the data under .defray and what tools left
 	@if [ -x $(VENV)/python ]; then $(VENV)/python -m local.clean; fi

@@ -21,6 +21,7 @@ from local.account import keep
 from local.ports import answers
 from local.topology import Process
 
+_PROJECT = Path(__file__).parents[1]
 _READY_WITHIN = 60.0
 _POLL = 0.05
 
@@ -75,7 +76,7 @@ class Supervisor:
     """The children of one home folder."""
 
     def __init__(self, home: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
-        """Children get `environment` and nothing else, save what their process adds."""
+        """Children run in the project's folder; they get `environment` and what their process adds to it."""
         self._home = home
         self._environment = dict(environment)
         self._say = say
@@ -156,6 +157,7 @@ class Supervisor:
             began = output.tell()
             handle = subprocess.Popen(
                 [sys.executable, *process.argv[1:]],
+                cwd=_PROJECT,
                 env={**self._environment, **process.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -8,7 +8,6 @@ from local.ports import LOOPBACK
 
 FLOWER_PORT = 5555
 SANDBOX_PORT = 8181
-FLOWER_USER = "defray"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def sandbox(place: Place) -> Process:
     return Process(
         "sandbox",
         (
-            *("python", "-m", "sandbox", "--port", str(place.sandbox_port)),
+            *("python", "-m", "sandbox", "--host", place.address, "--port", str(place.sandbox_port)),
             *("--state", str(place.home / "sandbox.sqlite"), "--any-amount"),
         ),
         stop_rank=4,
@@ -95,13 +94,16 @@ def beat(place: Place) -> Process:
     )
 
 
-def flower(place: Place, password: str) -> Process:
-    """The view of the workers. Its password travels by environment: arguments can be read by everybody."""
+def flower(place: Place, password_file: Path) -> Process:
+    """The view of the workers. Its password is read from a file: arguments can be read by everybody."""
     return Process(
         "flower",
-        (*_CELERY, "flower", f"--address={place.address}", f"--port={place.flower_port}"),
+        (
+            *(*_CELERY, "flower", "--conf=worker/flower_settings.py"),
+            *(f"--address={place.address}", f"--port={place.flower_port}"),
+        ),
         stop_rank=3,
-        environment={"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
+        environment={"FLOWER_PASSWORD_FILE": str(password_file)},
         ready_port=place.flower_port,
     )
 

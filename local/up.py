@@ -17,11 +17,19 @@ from local.postgres import Postgres, say_on_stderr
 from local.processes import ChildFailed, Ended, Supervisor
 from local.valkey import Valkey
 
+FLOWER_USER = "defray"
+
 Say = Callable[[str], None]
 
-_SANDBOX_GATEWAYS = {
-    "DEFRAY_PAYFLOW_URL": "/payflow",
-    "DEFRAY_PLUGNPAY_URL": "/plugnpay",
+# Where the sandbox serves each gateway, and whom it knows there unless told otherwise.
+_SANDBOX_PATHS = {"DEFRAY_PAYFLOW_URL": "/payflow", "DEFRAY_PLUGNPAY_URL": "/payment/pnpremote.cgi"}
+_SANDBOX_ACCOUNTS = {
+    "DEFRAY_PAYFLOW_USER": "sandbox",
+    "DEFRAY_PAYFLOW_VENDOR": "sandbox",
+    "DEFRAY_PAYFLOW_PARTNER": "PayPal",
+    "DEFRAY_PAYFLOW_PASSWORD": "sandbox-secret",
+    "DEFRAY_PLUGNPAY_PUBLISHER_NAME": "pnpdemo",
+    "DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD": "sandbox-secret",
 }
 _LOOK_EVERY = 0.5
 
@@ -90,7 +98,7 @@ def stack(home: Path, environment: Mapping[str, str], interrupts: Interrupts, sa
             Supervisor(home, known, say).end_leftovers()
             known |= databases(home, environment, parts, say)
             place = choose_place(home)
-            known |= gateways(place)
+            known |= gateways(place, environment)
             supervisor = Supervisor(home, known, say)
             parts.callback(lambda: supervisor.stop(interrupts.hurry))
             start(supervisor, place, say)
@@ -132,10 +140,12 @@ def choose_place(home: Path) -> topology.Place:
     )
 
 
-def gateways(place: topology.Place) -> dict[str, str]:
-    """Point the gateways at the sandbox."""
-    sandbox = f"http://{LOOPBACK}:{place.sandbox_port}"
-    return {name: f"{sandbox}{path}" for name, path in _SANDBOX_GATEWAYS.items()}
+def gateways(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
+    """Point the gateways at the sandbox, unless the environment names a gateway of one's own."""
+    if any(environment.get(name) for name in _SANDBOX_PATHS):
+        return {}
+    urls = {name: f"http://{LOOPBACK}:{place.sandbox_port}{path}" for name, path in _SANDBOX_PATHS.items()}
+    return urls | _SANDBOX_ACCOUNTS
 
 
 def start(supervisor: Supervisor, place: topology.Place, say: Say) -> None:
@@ -143,12 +153,12 @@ def start(supervisor: Supervisor, place: topology.Place, say: Say) -> None:
     say("Bringing the tables up to date ...")
     supervisor.run(topology.migration())
     say("Starting the sandbox, the workers, beat and Flower ...")
-    password = remembered(flower_password_file(place.home), lambda: secrets.token_urlsafe(16))
+    remembered(flower_password_file(place.home), lambda: secrets.token_urlsafe(16))
     supervisor.start(
         topology.sandbox(place),
         *topology.workers(),
         topology.beat(place),
-        topology.flower(place, password),
+        topology.flower(place, flower_password_file(place.home)),
     )
 
 
@@ -161,7 +171,7 @@ def addresses(place: topology.Place) -> dict[str, str]:
     """What a person opens in a browser."""
     flower = f"http://{LOOPBACK}:{place.flower_port}"
     return {
-        "Flower": f"{flower} (user {topology.FLOWER_USER}, password in {flower_password_file(place.home)})",
+        "Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})",
         "Sandbox": f"http://{LOOPBACK}:{place.sandbox_port}",
     }
 
