@@ -1,0 +1,125 @@
+"""DESIGN section 9: `defray up` starts what nobody else provides, once a home, and tells other commands where it is."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from local import topology, up
+from local.lock import AlreadyInUse
+from local.ports import answers
+from local.postgres import Postgres
+from local.valkey import Valkey
+from sandbox.payflow import Credentials as PayflowCredentials
+from sandbox.plugnpay import PATH as PLUGNPAY_PATH
+from sandbox.plugnpay import Credentials as PlugnPayCredentials
+
+THEIRS = {"DEFRAY_DATABASE_URL": "postgresql://me:pw@db.example/books", "DEFRAY_REDIS_URL": "redis://mq.example/0"}
+
+
+def test_servers_of_ones_own(tmp_path: Path) -> None:
+    """With DEFRAY_DATABASE_URL and DEFRAY_REDIS_URL nothing is embedded, nothing is even laid out."""
+    with ExitStack() as parts:
+        assert up.databases(tmp_path, THEIRS, parts, print) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_server_of_ones_own(tmp_path: Path) -> None:
+    """Each of the two is embedded where only the other is given, and ends with the block."""
+    given = {"DEFRAY_DATABASE_URL": THEIRS["DEFRAY_DATABASE_URL"], "DEFRAY_REDIS_URL": ""}
+    with ExitStack() as parts:
+        found = up.databases(tmp_path, given, parts, print)
+        assert list(found) == ["DEFRAY_REDIS_URL"]
+        port = urlsplit(found["DEFRAY_REDIS_URL"]).port
+        assert port
+        assert answers(port)
+    assert not answers(port)
+    Valkey(tmp_path).remove()
+
+
+def test_both_embedded(tmp_path: Path) -> None:
+    """With neither given both are embedded, and the application gets the role that is no superuser."""
+    with ExitStack() as parts:
+        found = up.databases(tmp_path, {}, parts, print)
+        with psycopg.connect(found["DEFRAY_DATABASE_URL"].replace("+psycopg", "")) as connection:
+            assert connection.execute("SELECT current_user::text").fetchone() == ("defray",)
+    Postgres(tmp_path).remove()
+    Valkey(tmp_path).remove()
+
+
+def test_refused_twice_on_one_home(tmp_path: Path) -> None:
+    """Another `defray up` on the same home is refused and named; on another home it is not."""
+    with ExitStack() as first, ExitStack() as second, ExitStack() as elsewhere:
+        up.own(tmp_path, first)
+        with pytest.raises(AlreadyInUse, match=rf"`defray up` of {tmp_path} is in use by process {os.getpid()}: stop"):
+            up.own(tmp_path, second)
+        up.own(tmp_path / "other", elsewhere)
+    with ExitStack() as later:
+        up.own(tmp_path, later)
+
+
+def test_usual_ports_taken(tmp_path: Path) -> None:
+    """Where the usual port is taken, a free one is used and shown."""
+    with ExitStack() as taken:
+        for port in (topology.FLOWER_PORT, topology.SANDBOX_PORT):
+            stranger = taken.enter_context(socket.socket())
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Taken by somebody else already: as good.
+            with suppress(OSError):
+                stranger.bind(("127.0.0.1", port))
+                stranger.listen()
+        place = up.choose_place(tmp_path)
+    assert place.flower_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
+    assert place.sandbox_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
+    assert f"127.0.0.1:{place.flower_port} " in up.addresses(place)["Flower"]
+
+
+def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
+    """Unless told otherwise the gateways are the sandbox, at its own paths and with its own accounts."""
+    place = topology.Place(tmp_path, sandbox_port=18181)
+    found = up.gateways(place, {})
+    assert found["DEFRAY_PAYFLOW_URL"] == "http://127.0.0.1:18181/payflow"
+    assert found["DEFRAY_PLUGNPAY_URL"] == f"http://127.0.0.1:18181{PLUGNPAY_PATH}"
+    payflow, plugnpay = PayflowCredentials(), PlugnPayCredentials()
+    assert [found[f"DEFRAY_PAYFLOW_{name}"] for name in ("USER", "VENDOR", "PARTNER", "PASSWORD")] == [
+        payflow.user,
+        payflow.vendor,
+        payflow.partner,
+        payflow.password,
+    ]
+    assert found["DEFRAY_PLUGNPAY_PUBLISHER_NAME"] == plugnpay.publisher
+    assert found["DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD"] == plugnpay.password
+
+
+def test_gateways_of_ones_own(tmp_path: Path) -> None:
+    """Who names a gateway gets that one only: no sandbox account reaches it."""
+    assert up.gateways(topology.Place(tmp_path), {"DEFRAY_PAYFLOW_URL": "https://gateway.example"}) == {}
+
+
+def test_other_commands_find_it(tmp_path: Path) -> None:
+    """While it is up, what it chose stands in a private file; what the user gave does not, and later nothing does."""
+    given = {"HOME": "/home/clerk", "DEFRAY_REDIS_URL": THEIRS["DEFRAY_REDIS_URL"]}
+    chosen = {"DEFRAY_DATABASE_URL": "postgresql+psycopg://defray:pw@127.0.0.1:15432/defray"}
+    with ExitStack() as parts:
+        up.publish(tmp_path, {**given, **chosen}, given, parts)
+        assert up.environment_of(tmp_path) == chosen
+        assert (tmp_path / "running.json").stat().st_mode & 0o077 == 0
+    assert up.environment_of(tmp_path) == {}
+
+
+def test_clean_removes_the_servers_data(tmp_path: Path) -> None:
+    """`make clean` leaves no data behind, under root neither outside the home."""
+    home = tmp_path / "home"
+    with ExitStack() as parts:
+        up.databases(home, {}, parts, print)
+    folders = [Postgres(home)._folder, Valkey(home)._folder]
+    assert all(folder.exists() for folder in folders)
+    argv = [sys.executable, "-m", "local.clean"]
+    subprocess.run(argv, env={**os.environ, "DEFRAY_HOME": str(home)}, check=True)
+    assert not any(folder.exists() for folder in folders)
