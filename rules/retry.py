@@ -194,7 +194,7 @@ def read_advice(decline: Declined, brand: Brand) -> Advice:
 def blocks_card(decline: Declined, brand: Brand) -> bool:
     """Whether no payment at all may be tried with this card: after all hard declines but Visa's stop of one payment.
 
-    After Mastercard's advice 03 and 21 the network asks for 30 days of memory; after other hard declines it is for good.
+    After Mastercard's advice 03 and 21 the network asks for 30 days of memory; after others it is for good.
     """
     if brand is Brand.VISA and decline.advice.strip() == "02":
         return decline.decline is DeclineClass.HARD

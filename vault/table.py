@@ -1,0 +1,33 @@
+"""The vault's one table; only `vault.store` reads and writes it."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, SmallInteger, Table, Text
+
+from models import metadata
+from models.columns import moment, words
+
+card_vault = Table(
+    "card_vault",
+    metadata,
+    Column("token", Text(collation="C"), primary_key=True),
+    Column("wrapped_key", LargeBinary, nullable=True),  # the card's own data key; null: dropped, the card is gone
+    words("key_id"),  # which key-encryption key wrapped it
+    Column("sealed", LargeBinary, nullable=False),
+    words("brand"),
+    words("last_four"),
+    Column("exp_month", SmallInteger, nullable=False),
+    Column("exp_year", SmallInteger, nullable=False),
+    words("fingerprint"),  # HMAC-SHA256 of the number, under a key of its own
+    Column("security_code", LargeBinary, nullable=True),
+    words("security_code_hour", nullable=True),  # YYYYMMDDHH in UTC: which key of the hour sealed it (C2)
+    Column("customer_id", BigInteger, nullable=True),
+    moment("created_at", nullable=False),
+    moment("dropped_at"),
+    CheckConstraint("token LIKE 'card\\_%'", name="token_is_no_number"),
+    CheckConstraint("length(last_four) = 4", name="four_digits_shown"),
+    CheckConstraint("exp_month BETWEEN 1 AND 12 AND exp_year BETWEEN 2000 AND 2199", name="expiry_is_a_month"),
+    CheckConstraint("(security_code IS NULL) = (security_code_hour IS NULL)", name="code_with_hour"),
+    CheckConstraint("(wrapped_key IS NULL) = (dropped_at IS NOT NULL)", name="dropped_with_its_time"),
+)
+"""Cards, sealed. What may be shown of a card stands beside it in the clear."""
