@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plugnpay=plugnpay.Credentials(options.plugnpay_publisher, options.plugnpay_password),
     )
     _allow_connections()
+    # The books only grow and hold no cycles; frequent full collections would walk through all of them.
+    gc.set_threshold(50_000, 50, 100)
     try:
         asyncio.run(_serve(Sandbox(wanted), options.quiet))
     except OSError as error:
