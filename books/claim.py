@@ -1,7 +1,7 @@
 """Claiming due work (D2): whoever holds a customer's lock works on its payments; nobody waits for anybody.
 
 The lock of a customer is the first lock of every transaction that moves its money (B3), so it serves as the claim's
-fence too: SKIP LOCKED passes over customers that another lane is busy with. What was passed over is found by the next claim.
+fence too: SKIP LOCKED passes over customers that another lane is busy with; the next claim finds them.
 """
 
 from __future__ import annotations

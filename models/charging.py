@@ -23,6 +23,7 @@ reversals = Table(
     moment("due_at"),
     Column("voids", Integer, nullable=False, server_default=text("0")),  # voids that were sent
     Column("refunds", Integer, nullable=False, server_default=text("0")),  # refunds that were sent
+    Column("asked", Integer, nullable=False, server_default=text("0")),  # inquiries since the last send
     moment("started_at", nullable=False),
     words("started_by"),
     moment("ended_at"),

@@ -147,7 +147,7 @@ Index(
     postgresql_where=text("gateway IS NOT NULL AND state IN ('requested', 'charging', 'retrying', 'review')"),
 )
 
-credits_table = Table(
+customer_credits = Table(
     "credits",
     metadata,
     identity(),
@@ -165,13 +165,13 @@ credits_table = Table(
 )
 """What a payment exceeded the balance due by, owed to the customer, with a note saying where it came from (R3)."""
 
-Index("ix_credits_payment", credits_table.c.payment_id)
+Index("ix_credits_payment", customer_credits.c.payment_id)
 Index(
     "ix_credits_open_oldest_first",
-    credits_table.c.customer_id,
-    credits_table.c.currency,
-    credits_table.c.id,
-    postgresql_where=credits_table.c.balance_minor > 0,
+    customer_credits.c.customer_id,
+    customer_credits.c.currency,
+    customer_credits.c.id,
+    postgresql_where=customer_credits.c.balance_minor > 0,
 )
 
 allocations = Table(

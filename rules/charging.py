@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rules.outcomes import Approved, Held, Outcome
+
 
 class WhenOwedLess(StrEnum):
     """What to do if, at the moment of charging, less is owed than when it was asked for (R8)."""
@@ -49,3 +51,33 @@ def decide(
             return Charge(owed_now_minor + excess_asked_for)
         case WhenOwedLess.ASK:
             return AskFirst(owed_now_minor)
+
+
+def fits(outcome: Outcome, amount_minor: int, currency: str, reference: int) -> Outcome:
+    """R18: an approval of another amount, currency or reference than was asked for is no approval but held for a person.
+
+    `Approved.reference` is compared where the gateway repeated ours: in decimal digits or in base 36.
+    """
+    if not isinstance(outcome, Approved):
+        return outcome
+    wrong = [
+        f"{name} {said!r} instead of {asked!r}"
+        for name, said, asked in (
+            ("amount", outcome.amount_minor, amount_minor),
+            ("currency", outcome.currency, currency),
+            ("reference", _number(outcome.reference), reference),
+        )
+        if said is not None and said != asked
+    ]
+    if not wrong:
+        return outcome
+    return Held(outcome.transaction_id, "approval_does_not_fit", "approved with " + ", ".join(wrong))
+
+
+def _number(reference: str | None) -> int | str | None:
+    if not reference:
+        return None
+    try:
+        return int(reference, 10 if len(reference) > 12 else 36)
+    except ValueError:
+        return reference

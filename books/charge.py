@@ -1,0 +1,258 @@
+"""The first transaction of a charge: whether it is still owed, how much, and that it is about to be sent (E1, R8).
+
+`begin` commits a sale as `started`; then the gateway is called; then `books.outcome.finish` commits what came of it. A
+crash between them leaves a sale whose lease runs out; it is then looked up (`books.inquire`), never repeated blindly.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from books import claim
+from books.history import Move, Subject, advance
+from books.tally import Tally
+from books.terms import Terms, draw_reference
+from rules import retry, states
+from rules.cards import expires_before
+from rules.charging import AskFirst, Charge, NoLongerOwed, WhenOwedLess, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sale that is committed as `started` and is to be sent now, once, under its lease."""
+
+    transaction_id: int
+    lease_token: int
+    payment_id: int
+    gateway: str
+    reference: int
+    amount_minor: int
+    currency: str
+    card_token: str
+    invoice_number: str
+    recurring: bool
+
+
+# What each payment was meant for owes now, what overlapping charges are under way (R8, R8a), how often its card was
+# tried (R16), and whether an invoice it would pay waits for a reversal (R12).
+_STANDING = text("""
+    WITH p AS (
+        SELECT * FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))
+    ), open AS (
+        SELECT i.customer_id, i.currency, sum(i.balance_minor)::bigint AS owed
+        FROM invoices i JOIN (SELECT DISTINCT customer_id, currency FROM p WHERE invoice_ids IS NULL) o
+             ON o.customer_id = i.customer_id AND o.currency = i.currency
+        WHERE i.state = 'pending' GROUP BY 1, 2
+    )
+    SELECT p.id, coalesce(named.owed, open.owed, 0)::bigint AS owed, coalesce(under.way, 0)::bigint AS under_way,
+           coalesce(first.number, '') AS invoice_number,
+           coalesce(tries.last_day, 0) AS last_day, coalesce(tries.last_month, 0) AS last_month,
+           coalesce(tries.same_charge, 0) AS same_charge, coalesce(tries.blocked, false) AS blocked,
+           coalesce(declines.by_class, '{}'::jsonb) AS declines,
+           p.attempts > 0 AND EXISTS (
+               SELECT 1 FROM reversals r
+               JOIN payments v ON v.id = r.payment_id JOIN allocations a ON a.payment_id = v.id
+               WHERE v.customer_id = p.customer_id AND v.currency = p.currency
+                 AND r.state NOT IN ('voided', 'refunded', 'kept')
+                 AND (p.invoice_ids IS NULL OR a.invoice_id = ANY(p.invoice_ids))) AS reversing
+    FROM p
+    LEFT JOIN open ON p.invoice_ids IS NULL AND open.customer_id = p.customer_id AND open.currency = p.currency
+    LEFT JOIN LATERAL (
+        SELECT sum(least(i.balance_minor, n.cap)) AS owed
+        FROM unnest(p.invoice_ids, p.caps_minor) AS n(id, cap) JOIN invoices i ON i.id = n.id
+        WHERE i.state = 'pending') named ON p.invoice_ids IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT number FROM invoices WHERE id = p.invoice_ids[1]) first ON cardinality(p.invoice_ids) = 1
+    LEFT JOIN LATERAL (
+        SELECT sum(t.amount_minor) AS way
+        FROM payments o JOIN gateway_transactions t ON t.payment_id = o.id
+        WHERE o.customer_id = p.customer_id AND o.currency = p.currency AND o.id <> p.id AND o.gateway IS NOT NULL
+          AND o.state IN ('charging', 'review')
+          AND t.operation = 'sale' AND t.state IN ('started', 'unknown', 'review')
+          AND (o.invoice_ids IS NULL OR p.invoice_ids IS NULL OR o.invoice_ids && p.invoice_ids)
+    ) under ON NOT p.allow_overlap
+    LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '24 hours') AS last_day,
+               count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '30 days') AS last_month,
+               count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '30 days'
+                                  AND t.amount_minor = p.total_minor) AS same_charge,
+               bool_or(t.decline_class = 'hard') AS blocked
+        FROM gateway_transactions t
+        WHERE t.card_fingerprint = p.card_fingerprint AND t.gateway = p.gateway AND t.operation = 'sale'
+          AND t.state <> 'failed'
+    ) tries ON p.attempts > 0
+    LEFT JOIN LATERAL (
+        SELECT jsonb_object_agg(d.decline_class, d.times) AS by_class
+        FROM (SELECT t.decline_class, count(*) AS times FROM gateway_transactions t
+              WHERE t.payment_id = p.id AND t.decline_class IS NOT NULL GROUP BY 1) d
+    ) declines ON p.attempts > 0""")
+
+_START = text("""
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency,
+                                      card_fingerprint, state, next_step, due_at, lease_token, send_until, started_at)
+    SELECT v.payment_id, 'sale', p.gateway, v.account, v.reference, v.amount, p.currency, p.card_fingerprint,
+           'started', 'inquire', :lease_end, :lease_token, :send_until, :now
+    FROM unnest(CAST(:payment_ids AS bigint[]), CAST(:accounts AS text[]), CAST(:references AS bigint[]),
+                CAST(:amounts AS bigint[])) AS v(payment_id, account, reference, amount)
+    JOIN payments p ON p.id = v.payment_id
+    RETURNING id, payment_id, reference, amount_minor""")
+
+_POSTPONE = text("""
+    UPDATE payments SET due_at = :until, reason = :why WHERE id = ANY(CAST(:ids AS bigint[]))""")
+
+
+def standing(conn: Connection, payment_ids: Sequence[int], now: datetime) -> dict[int, Row[Any]]:
+    """What each payment's invoices owe now, and what else decides whether it is charged (see _STANDING)."""
+    return {row.id: row for row in conn.execute(_STANDING, {"ids": list(payment_ids), "now": now})}
+
+
+def card_counts(fact: Row[Any]) -> retry.CardCounts:
+    """How often the payment's card was tried at its gateway, over all payments (R16)."""
+    return retry.CardCounts(fact.last_day, fact.last_month, fact.same_charge, fact.blocked)
+
+
+def _overlap(one: Row[Any], other: Row[Any]) -> bool:
+    """R8a: two card payments overlap if they name a common invoice, or one names none."""
+    if (one.customer_id, one.currency) != (other.customer_id, other.currency):
+        return False
+    return (
+        one.invoice_ids is None or other.invoice_ids is None or not set(one.invoice_ids).isdisjoint(other.invoice_ids)
+    )
+
+
+def begin(
+    conn: Connection, scope: claim.Scope, most: int, terms: Terms, now: datetime, by: str
+) -> tuple[list[Begun], Tally]:
+    """Claim due card payments, look once more whether each is still owed (R8), and commit a sale for each that is.
+
+    Returns the sales to send, and the payments that took another turn: cancelled, asked about, declined, postponed.
+    """
+    claimed = claim.payments(conn, "charge", scope, most, now)
+    tally = Tally()
+    if not claimed:
+        return [], tally
+    facts = standing(conn, [payment.id for payment in claimed], now)
+    charges: list[tuple[Row[Any], int]] = []
+    turns: list[tuple[Row[Any], str, str]] = []
+    postponed: list[int] = []
+    by_customer: dict[int, list[tuple[Row[Any], int]]] = {}
+    today = terms.today(now)
+    for payment in claimed:
+        fact = facts[payment.id]
+        if payment.cancel_wish_by:
+            turns.append((payment, "cancel", f"cancelled by {payment.cancel_wish_by}"))
+            continue
+        if payment.gateway not in terms.gateways:
+            turns.append((payment, "ask", f"gateway {payment.gateway} is not configured any more"))
+            continue
+        if expires_before(payment.card_exp_month, payment.card_exp_year, today):
+            turns.append((payment, "decline", "the card has expired: ask for another one"))
+            continue
+        if payment.attempts and (capped := retry.cap_reached(card_counts(fact), terms.policy)):
+            turns.append((payment, "decline", f"no further attempt: {capped}"))
+            continue
+        if fact.reversing:
+            postponed.append(payment.id)
+            continue
+        earlier = by_customer.setdefault(payment.customer_id, [])
+        beside = 0 if payment.allow_overlap else sum(amount for other, amount in earlier if _overlap(payment, other))
+        owed = max(0, fact.owed - fact.under_way - beside)
+        match decide(
+            payment.total_minor,
+            payment.owed_at_request_minor,
+            owed,
+            payment.as_credit,
+            WhenOwedLess(payment.when_owed_less),
+        ):
+            case Charge(amount):
+                charges.append((payment, amount))
+                earlier.append((payment, amount))
+            case NoLongerOwed():
+                turns.append((payment, "cancel", "no longer owed"))
+            case AskFirst(owed_minor):
+                turns.append((payment, "ask", f"only {owed_minor} of {payment.total_minor} minor units are still owed"))
+    if postponed:
+        conn.execute(
+            _POSTPONE,
+            {
+                "ids": postponed,
+                "until": now + timedelta(hours=4),
+                "why": "waits for the reversal of an earlier payment",
+            },
+        )
+        tally.postponed = len(postponed)
+    _turn(conn, turns, tally, now, by)
+    return _start(conn, charges, facts, terms, now, by), tally
+
+
+def _start(
+    conn: Connection,
+    charges: Sequence[tuple[Row[Any], int]],
+    facts: Mapping[int, Row[Any]],
+    terms: Terms,
+    now: datetime,
+    by: str,
+) -> list[Begun]:
+    if not charges:
+        return []
+    lease_token = secrets.randbits(62)
+    send_until = now + terms.send_within
+    started = conn.execute(
+        _START,
+        {
+            "payment_ids": [payment.id for payment, _ in charges],
+            "accounts": [terms.gateways[payment.gateway].account for payment, _ in charges],
+            "references": [draw_reference() for _ in charges],
+            "amounts": [amount for _, amount in charges],
+            "lease_end": send_until + terms.answer_within,
+            "lease_token": lease_token,
+            "send_until": send_until,
+            "now": now,
+        },
+    ).all()
+    advance(
+        conn,
+        Subject.PAYMENTS,
+        [Move(payment.id, states.Payment(payment.state), "charge") for payment, _ in charges],
+        now,
+        by,
+        {"attempts": [payment.attempts + 1 for payment, _ in charges], "reason": [""] * len(charges)},
+    )
+    payments = {payment.id: payment for payment, _ in charges}
+    return [
+        Begun(
+            transaction_id=row.id,
+            lease_token=lease_token,
+            payment_id=row.payment_id,
+            gateway=payments[row.payment_id].gateway,
+            reference=row.reference,
+            amount_minor=row.amount_minor,
+            currency=payments[row.payment_id].currency,
+            card_token=payments[row.payment_id].card_token,
+            invoice_number=facts[row.payment_id].invoice_number,
+            recurring=payments[row.payment_id].attempts > 0,
+        )
+        for row in started
+    ]
+
+
+def _turn(conn: Connection, turns: Sequence[tuple[Row[Any], str, str]], tally: Tally, now: datetime, by: str) -> None:
+    """Payments that are not charged: each (row, move, why)."""
+    advance(
+        conn,
+        Subject.PAYMENTS,
+        [Move(payment.id, states.Payment(payment.state), move, why) for payment, move, why in turns],
+        now,
+        by,
+        {"reason": [why for _, _, why in turns]},
+    )
+    for payment, move, _ in turns:
+        tally.count(move)
+        if move != "ask" and payment.card_once:
+            tally.spent_cards.append(payment.card_token)

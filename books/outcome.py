@@ -1,0 +1,318 @@
+"""The second transaction of a charge: what came of sales, recorded in groups (E3-E5, R8, R18).
+
+Evidence is written first and refuses nothing; then the moves are tried. A row that the database refuses is set aside by
+a savepoint with an alarm; its neighbours are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError
+
+from books import claim, void
+from books.charge import card_counts, standing
+from books.history import Move, Subject, advance, tell, witness
+from books.post import post
+from books.tally import Tally
+from books.terms import Terms
+from rules import retry, states
+from rules.cards import Brand
+from rules.charging import fits
+from rules.errors import MoveRefused
+from rules.outcomes import (
+    Approved,
+    DeclineClass,
+    Declined,
+    Evidence,
+    Failed,
+    FailureClass,
+    Held,
+    Outcome,
+    Refused,
+    Unknown,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard of a transaction. `lease_token` is that of the call, None for an inquiry, a report or a person."""
+
+    transaction_id: int
+    lease_token: int | None
+    outcome: Outcome
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _SaleTurn:
+    """A sale's move; `ask_at` is when it is looked up next, None where it is final."""
+
+    sale: Row[Any]
+    move: str
+    outcome: Outcome
+    ask_at: datetime | None = None
+    decline_class: DeclineClass | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether it is an event of its own: a plain yes or no is told by the payment's event."""
+        return self.move in {"lose", "hold"} or self.sale.state in {"declined", "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class _PaymentTurn:
+    """A payment's move, where it is not posted."""
+
+    payment: Row[Any]
+    move: str
+    why: str
+    due_at: datetime | None = None
+    not_before: datetime | None = None
+    declined: bool = False
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Turns:
+    """What a group of outcomes leads to, gathered before it is written set by set."""
+
+    sales: list[_SaleTurn] = field(default_factory=list)
+    payments: list[_PaymentTurn] = field(default_factory=list)
+    posts: list[Row[Any]] = field(default_factory=list)
+    amounts: dict[int, int] = field(default_factory=dict)
+    ask_again: list[tuple[int, datetime]] = field(default_factory=list)
+    unwanted: list[tuple[Row[Any], Row[Any], str]] = field(default_factory=list)
+    alarms: list[tuple[str, str, Row[Any]]] = field(default_factory=list)
+    answered_cards: list[str] = field(default_factory=list)
+    unknown: int = 0
+
+
+_OWNERS = text("""
+    SELECT DISTINCT p.customer_id FROM gateway_transactions t JOIN payments p ON p.id = t.payment_id
+    WHERE t.id = ANY(CAST(:ids AS bigint[]))""")
+_SALES = text("""
+    SELECT * FROM gateway_transactions WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE""")
+_PAYMENTS = text("""
+    SELECT * FROM payments
+    WHERE id IN (SELECT payment_id FROM gateway_transactions WHERE id = ANY(CAST(:ids AS bigint[])))
+    ORDER BY id FOR NO KEY UPDATE""")
+_ASK_AGAIN = text("""
+    UPDATE gateway_transactions t SET due_at = v.due_at, lease_token = NULL
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:dues AS timestamptz[])) AS v(id, due_at)
+    WHERE t.id = v.id AND t.next_step IS NOT NULL""")
+_REFUSALS = (DBAPIError, MoveRefused, RuntimeError)
+
+
+def finish(conn: Connection, kind: str, heard: Sequence[Heard], terms: Terms, now: datetime, by: str) -> Tally:
+    """Record what was heard of sales and do what follows from it: post, decline, retry, look up, reverse.
+
+    `kind` says how it was heard: reply, inquiry or person. What a late process says after it lost its lease counts only
+    where it is an answer of the gateway.
+    """
+    tally = Tally()
+    if not heard:
+        return tally
+    claim.customers(conn, conn.execute(_OWNERS, {"ids": [one.transaction_id for one in heard]}).scalars().all())
+    witness(conn, kind, now, [(one.transaction_id, one.evidence) for one in heard])
+    try:
+        with conn.begin_nested():
+            return _record(conn, heard, terms, now, by)
+    except _REFUSALS:
+        for one in heard:
+            tally.add(_record_alone(conn, one, terms, now, by))
+    return tally
+
+
+def _record_alone(conn: Connection, one: Heard, terms: Terms, now: datetime, by: str) -> Tally:
+    try:
+        with conn.begin_nested():
+            return _record(conn, [one], terms, now, by)
+    except _REFUSALS as error:
+        why = f"the outcome could not be recorded ({type(error).__name__}): a person must look"
+        tell(conn, "alarm.outcome_set_aside", now, by, why, gateway_transaction_id=one.transaction_id)
+        return Tally(set_aside=1)
+
+
+def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime, by: str) -> Tally:
+    """All moves of a group, each row read again under the lock."""
+    ids = [one.transaction_id for one in heard]
+    payments = {row.id: row for row in conn.execute(_PAYMENTS, {"ids": ids})}
+    sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
+    declined = [sales[one.transaction_id].payment_id for one in heard if isinstance(one.outcome, Declined)]
+    facts = standing(conn, declined, now) if declined else {}
+    turns = _Turns()
+    for one in heard:
+        sale = sales[one.transaction_id]
+        _judge(one, sale, payments[sale.payment_id], facts, terms, now, turns)
+    tally = Tally(unknown=turns.unknown, answered_cards=turns.answered_cards)
+    _write_sales(conn, turns.sales, now, by)
+    _write_payments(conn, turns.payments, tally, now, by)
+    if turns.posts:
+        post(conn, turns.posts, turns.amounts, now, terms.today(now), by)
+        tally.posted += len(turns.posts)
+        tally.spent_cards += [payment.card_token for payment in turns.posts if payment.card_once]
+    if turns.ask_again:
+        due = {"ids": [sale_id for sale_id, _ in turns.ask_again], "dues": [at for _, at in turns.ask_again]}
+        conn.execute(_ASK_AGAIN, due)
+    for payment, sale, why in turns.unwanted:
+        void.owe_back(conn, payment, sale, why, terms.today(now), now, by)
+        tally.reversals += 1
+    for what, why, sale in turns.alarms:
+        tell(conn, what, now, by, why, payment_id=sale.payment_id, gateway_transaction_id=sale.id)
+    return tally
+
+
+def _judge(
+    one: Heard,
+    sale: Row[Any],
+    payment: Row[Any],
+    facts: Mapping[int, Row[Any]],
+    terms: Terms,
+    now: datetime,
+    turns: _Turns,
+) -> None:
+    """What one outcome leads to, by the sale's present state."""
+    state = states.Transaction(sale.state)
+    outcome = fits(one.outcome, sale.amount_minor, sale.currency, sale.reference)
+    if one.lease_token is not None and one.lease_token != sale.lease_token and not _is_answer(outcome):
+        return  # a late word of a process that lost its lease; whoever holds it now knows better
+    if isinstance(outcome, Approved) and state in {states.Transaction.DECLINED, states.Transaction.FAILED}:
+        turns.sales.append(_SaleTurn(sale, "approve", outcome))
+        why = f"the gateway approved a sale that had been recorded as {state}"
+        turns.alarms.append(("alarm.surplus", why, sale))
+        turns.unwanted.append((payment, sale, why))
+        return
+    if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
+        return
+    if not isinstance(outcome, Unknown):
+        turns.answered_cards.append(payment.card_token)
+    ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
+    match outcome:
+        case Approved():
+            turns.sales.append(_SaleTurn(sale, "approve", outcome))
+            if payment.cancel_wish_by:
+                why = f"cancelled by {payment.cancel_wish_by} while it was being charged"
+                turns.payments.append(_PaymentTurn(payment, "cancel", why))
+                turns.unwanted.append((payment, sale, why))
+            else:
+                turns.posts.append(payment)
+                turns.amounts[payment.id] = sale.amount_minor
+        case Declined():
+            advised = retry.read_advice(outcome, Brand(payment.card_brand)).decline
+            turns.sales.append(_SaleTurn(sale, "decline", outcome, decline_class=advised))
+            turns.payments.append(_after_decline(outcome, advised, payment, facts[payment.id], terms, now))
+        case Failed():
+            turns.sales.append(_SaleTurn(sale, "fail", outcome))
+            turns.payments.append(_after_failure(outcome, payment, terms, now))
+            if outcome.failure is FailureClass.GATEWAY_SETUP:
+                turns.alarms.append(("alarm.gateway_setup", _words(outcome), sale))
+        case Held() if state is states.Transaction.REVIEW:
+            turns.ask_again.append((sale.id, ask_at))
+        case Held():
+            turns.sales.append(_SaleTurn(sale, "hold", outcome, ask_at))
+            turns.payments.append(_PaymentTurn(payment, "ask", f"held for review: {_words(outcome)}"))
+            turns.alarms.append(("alarm.held", _words(outcome), sale))
+        case Unknown():
+            turns.unknown += 1
+            if state is states.Transaction.STARTED:
+                turns.sales.append(_SaleTurn(sale, "lose", outcome, ask_at))
+            else:
+                turns.ask_again.append((sale.id, ask_at))
+        case Refused():
+            raise RuntimeError("a sale cannot be refused as a void or a refund is")
+        case _:
+            assert_never(outcome)
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    """Whether the gateway itself said it, so that it is true whoever heard it."""
+    match outcome:
+        case Unknown() | Failed(failure=FailureClass.NOT_SENT):
+            return False
+        case _:
+            return True
+
+
+def _after_decline(
+    outcome: Declined, advised: DeclineClass, payment: Row[Any], fact: Row[Any], terms: Terms, now: datetime
+) -> _PaymentTurn:
+    if payment.cancel_wish_by:
+        return _PaymentTurn(payment, "cancel", f"cancelled by {payment.cancel_wish_by}", declined=True)
+    before = {DeclineClass(name): times for name, times in fact.declines.items()}
+    history = retry.History(
+        first_declined_at=payment.first_declined_at or now,
+        attempts=payment.attempts,
+        declines={**before, advised: before.get(advised, 0) + 1},
+        card=card_counts(fact),
+    )
+    card = retry.CardFacts(Brand(payment.card_brand), payment.card_exp_month, payment.card_exp_year)
+    match retry.decide(outcome, history, card, now, terms.policy, terms.zone, payment.id):
+        case retry.RetryAt() as again:
+            return _PaymentTurn(payment, "retry", again.why, again.due_at, again.not_before, declined=True)
+        case retry.End() as end:
+            return _PaymentTurn(payment, "decline", end.why, declined=True)
+
+
+def _after_failure(outcome: Failed, payment: Row[Any], terms: Terms, now: datetime) -> _PaymentTurn:
+    if payment.cancel_wish_by:
+        return _PaymentTurn(payment, "cancel", f"cancelled by {payment.cancel_wish_by}", failed=True)
+    match retry.after_failure(outcome, payment.failures, now, payment.id, terms.policy):
+        case retry.RetryAt() as again:
+            return _PaymentTurn(payment, "retry", again.why, again.due_at, again.not_before, failed=True)
+        case retry.End() as end:
+            return _PaymentTurn(payment, "ask", end.why, failed=True)
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{outcome.code} {outcome.message}".strip()
+
+
+def _write_sales(conn: Connection, turns: Sequence[_SaleTurn], now: datetime, by: str) -> None:
+    for told in (False, True):
+        group = [turn for turn in turns if turn.told is told]
+        advance(
+            conn,
+            Subject.TRANSACTIONS,
+            [Move(t.sale.id, states.Transaction(t.sale.state), t.move, _words(t.outcome)) for t in group],
+            now,
+            by,
+            {
+                "next_step": ["inquire" if t.ask_at else None for t in group],
+                "due_at": [t.ask_at for t in group],
+                "lease_token": [None] * len(group),
+                "finished_at": [None if t.ask_at else now for t in group],
+                "transaction_id": [getattr(t.outcome, "transaction_id", "") or t.sale.transaction_id for t in group],
+                "approval_code": [getattr(t.outcome, "approval_code", "") for t in group],
+                "code": [t.outcome.code for t in group],
+                "message": [t.outcome.message for t in group],
+                "decline_class": [t.decline_class.value if t.decline_class else None for t in group],
+            },
+            tell=told,
+        )
+
+
+def _write_payments(conn: Connection, turns: Sequence[_PaymentTurn], tally: Tally, now: datetime, by: str) -> None:
+    advance(
+        conn,
+        Subject.PAYMENTS,
+        [Move(t.payment.id, states.Payment(t.payment.state), t.move, t.why) for t in turns],
+        now,
+        by,
+        {
+            "reason": [t.why for t in turns],
+            "next_step": ["charge" if t.move == "retry" else None for t in turns],
+            "due_at": [t.due_at for t in turns],
+            "not_before": [t.not_before for t in turns],
+            "first_declined_at": [t.payment.first_declined_at or (now if t.declined else None) for t in turns],
+            "failures": [t.payment.failures + t.failed for t in turns],
+        },
+    )
+    for turn in turns:
+        tally.count(turn.move)
+        if turn.move in {"decline", "cancel"} and turn.payment.card_once:
+            tally.spent_cards.append(turn.payment.card_token)

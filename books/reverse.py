@@ -1,0 +1,436 @@
+"""Getting the money of a charge back to the card (R11, R12): void, else refund, in two transactions around each call.
+
+A reversal's row says what is due next; `rules.reversal` says what follows each answer. Before a void or refund is sent,
+its gateway transaction is committed as `started` and the reversal's next step becomes the question what came of it, due
+when the lease ends: so a crash in between leads to a look-up, not to a second send.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from books import claim, post, void
+from books.credit import apply_to_invoices
+from books.history import Booking, Move, Subject, advance, book, tell, witness
+from books.outcome import Heard
+from books.terms import Terms, draw_reference
+from rules import ledger, states
+from rules.errors import MoveRefused
+from rules.outcomes import (
+    Approved,
+    Evidence,
+    Failed,
+    FailureClass,
+    Found,
+    Outcome,
+    Refused,
+    Sighting,
+    Unknown,
+)
+from rules.reversal import Next, Step, after_confirm, after_refund, after_void, after_watch
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A void or refund that is committed as `started` and is to be sent now."""
+
+    transaction_id: int
+    lease_token: int
+    payment_id: int
+    gateway: str
+    operation: str
+    reference: int
+    amount_minor: int
+    currency: str
+    sale_reference: int
+    sale_transaction_id: str
+    sale_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask a gateway: about the sale itself (confirm) or about a refund of it (watch)."""
+
+    reversal_id: int
+    transaction_id: int
+    gateway: str
+    operation: str
+    reference: int
+    amount_minor: int
+    currency: str
+    started_at: datetime
+    gateway_transaction_id: str
+    sale_reference: int
+    sale_transaction_id: str
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a gateway said to a question."""
+
+    question: Question
+    sighting: Sighting
+    evidence: Evidence
+
+
+_DUE = text("""
+    SELECT r.*, s.reference AS sale_reference, s.transaction_id AS sale_transaction_id, s.gateway,
+           s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at
+    FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id
+    WHERE r.next_step = :step AND r.due_at <= :now
+      AND (CAST(:payment_id AS bigint) IS NULL OR r.payment_id = :payment_id)
+    ORDER BY r.due_at LIMIT :most FOR NO KEY UPDATE OF r SKIP LOCKED""")
+_HAND_OVER = text("""
+    UPDATE reversals SET next_step = :step, due_at = :due_at, voids = voids + :voids, refunds = refunds + :refunds,
+                         asked = :asked
+    WHERE id = :id""")
+_LAST = text("""
+    SELECT * FROM gateway_transactions WHERE reversal_id = :id AND operation = :operation ORDER BY id DESC LIMIT 1""")
+_START = text("""
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, sale_id, reversal_id,
+                                      amount_minor, currency, state, lease_token, send_until, started_at)
+    VALUES (:payment_id, :operation, :gateway, :account, :reference, :sale_id, :reversal_id,
+            :amount, :currency, 'started', :lease_token, :send_until, :now)
+    RETURNING id, reference""")
+_SEND_AGAIN = text("""
+    UPDATE gateway_transactions SET sends = sends + 1, lease_token = :lease_token, send_until = :send_until
+    WHERE id = :id RETURNING id, reference""")
+
+
+def _due(conn: Connection, step: Step, payment_id: int | None, most: int, now: datetime) -> Sequence[Row[Any]]:
+    """Claim due reversals; only their own rows are locked and nothing is waited for, so B3's order holds."""
+    return conn.execute(_DUE, {"step": step.value, "payment_id": payment_id, "most": most, "now": now}).all()
+
+
+def begin_voids(conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime) -> list[Send]:
+    """Commit a void for each due reversal; one whose outcome is unknown is sent again under its own reference."""
+    due = _due(conn, Step.VOID, payment_id, most, now)
+    return [_begin(conn, reversal, "void", Step.CONFIRM, terms, now) for reversal in due]
+
+
+def begin_refunds(
+    conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime, by: str
+) -> list[Send]:
+    """Commit a refund for each due reversal, for what is still refundable."""
+    due = _due(conn, Step.REFUND, payment_id, most, now)
+    sends = [_begin(conn, reversal, "refund", Step.WATCH, terms, now) for reversal in due]
+    fresh = [reversal for reversal in due if reversal.state == states.Reversal.REFUND_DUE]
+    advance(
+        conn,
+        Subject.REVERSALS,
+        [Move(reversal.id, states.Reversal.REFUND_DUE, "send", "the refund is sent") for reversal in fresh],
+        now,
+        by,
+        {
+            "next_step": [Step.WATCH.value] * len(fresh),
+            "due_at": [now + terms.send_within + terms.answer_within] * len(fresh),
+        },
+    )
+    return sends
+
+
+def _begin(conn: Connection, reversal: Row[Any], operation: str, then: Step, terms: Terms, now: datetime) -> Send:
+    lease_token, send_until = secrets.randbits(62), now + terms.send_within
+    lease = {"lease_token": lease_token, "send_until": send_until}
+    last = conn.execute(_LAST, {"id": reversal.id, "operation": operation}).one_or_none()
+    if last is not None and last.state in {"started", "unknown"}:
+        row = conn.execute(_SEND_AGAIN, {"id": last.id, **lease}).one()
+    else:
+        row = conn.execute(
+            _START,
+            {
+                "payment_id": reversal.payment_id,
+                "operation": operation,
+                "gateway": reversal.gateway,
+                "account": reversal.account,
+                "reference": draw_reference(),
+                "sale_id": reversal.sale_id,
+                "reversal_id": reversal.id,
+                "amount": reversal.sale_amount_minor if operation == "void" else reversal.amount_minor,
+                "currency": reversal.currency,
+                "now": now,
+                **lease,
+            },
+        ).one()
+    conn.execute(
+        _HAND_OVER,
+        {
+            "id": reversal.id,
+            "step": then.value,
+            "due_at": send_until + terms.answer_within,
+            "voids": operation == "void",
+            "refunds": operation == "refund",
+            "asked": 0,
+        },
+    )
+    return Send(
+        transaction_id=row.id,
+        lease_token=lease_token,
+        payment_id=reversal.payment_id,
+        gateway=reversal.gateway,
+        operation=operation,
+        reference=row.reference,
+        amount_minor=reversal.sale_amount_minor if operation == "void" else reversal.amount_minor,
+        currency=reversal.currency,
+        sale_reference=reversal.sale_reference,
+        sale_transaction_id=reversal.sale_transaction_id,
+        sale_amount_minor=reversal.sale_amount_minor,
+    )
+
+
+# ---- what came of a void or a refund --------------------------------------------------------------------------------
+
+_HEARD_OF = text("""
+    SELECT t.*, r.state AS reversal_state, r.next_step AS reversal_step, r.voids, r.refunds, p.customer_id
+    FROM gateway_transactions t JOIN reversals r ON r.id = t.reversal_id JOIN payments p ON p.id = t.payment_id
+    WHERE t.id = :id""")
+_LOCK_REVERSAL = text("""
+    SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
+    JOIN gateway_transactions s ON s.id = r.sale_id
+    WHERE r.id = :id FOR NO KEY UPDATE OF r""")
+
+
+def finish(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime, by: str) -> list[Next]:
+    """Record what came of voids and refunds that were sent, and what follows (R11)."""
+    rows = {one.transaction_id: conn.execute(_HEARD_OF, {"id": one.transaction_id}).one() for one in heard}
+    claim.customers(conn, [row.customer_id for row in rows.values()])
+    witness(conn, "reply", now, [(one.transaction_id, one.evidence) for one in heard])
+    steps: list[Next] = []
+    for one in heard:
+        reversal = conn.execute(_LOCK_REVERSAL, {"id": rows[one.transaction_id].reversal_id}).one()
+        sent = conn.execute(_HEARD_OF, {"id": one.transaction_id}).one()
+        proves_nothing = isinstance(one.outcome, Unknown) or (
+            isinstance(one.outcome, Failed) and one.outcome.failure is FailureClass.NOT_SENT
+        )
+        if proves_nothing and one.lease_token != sent.lease_token:
+            continue
+        _close(conn, sent, one.outcome, now, by)
+        awaited = (
+            (states.Reversal.VOIDING, "void") if sent.operation == "void" else (states.Reversal.REFUNDING, "refund")
+        )
+        if (reversal.state, sent.operation) != awaited:
+            continue  # an inquiry was quicker
+        settling = terms.gateways[sent.gateway].settling
+        if sent.operation == "void":
+            step = after_void(one.outcome, sent.voids, settling)
+        else:
+            step = after_refund(one.outcome, sent.refunds, settling)
+        _follow(conn, reversal, step, terms.today(now), now, by)
+        steps.append(step)
+    return steps
+
+
+_CLOSING: Final = {Approved: "approve", Refused: "decline", Failed: "fail"}
+
+
+def _close(conn: Connection, sent: Row[Any], outcome: Outcome, now: datetime, by: str) -> None:
+    """The gateway transaction's own state; a repeated word changes nothing."""
+    state = states.Transaction(sent.state)
+    move = _CLOSING.get(type(outcome), "lose")
+    if (state, move) not in states.TRANSACTION_MOVES or state not in {
+        states.Transaction.STARTED,
+        states.Transaction.UNKNOWN,
+    }:
+        return
+    advance(
+        conn,
+        Subject.TRANSACTIONS,
+        [Move(sent.id, state, move, f"{outcome.code} {getattr(outcome, 'message', '')}".strip())],
+        now,
+        by,
+        {
+            "finished_at": [None if move == "lose" else now],
+            "transaction_id": [getattr(outcome, "transaction_id", "") or sent.transaction_id],
+            "code": [outcome.code],
+            "message": [getattr(outcome, "message", "")],
+        },
+    )
+
+
+_SCHEDULE = text("UPDATE reversals SET next_step = :step, due_at = :due_at WHERE id = :id")
+_ENDED: Final = {
+    states.Reversal.VOIDED,
+    states.Reversal.REFUNDED,
+    states.Reversal.FAILED,
+    states.Reversal.KEPT,
+}
+_RETURNED: Final = {states.Reversal.VOIDED, states.Reversal.REFUND_ACCEPTED, states.Reversal.REFUNDED}
+
+
+def _follow(conn: Connection, reversal: Row[Any], step: Next, today: date, now: datetime, by: str) -> None:
+    """Make the reversal's move, book it where money moved, schedule what is next, raise the alarm if there is one."""
+    due_at = now + step.delay if step.step else None
+    next_step = step.step.value if step.step else None
+    if step.move is None:
+        conn.execute(_SCHEDULE, {"id": reversal.id, "step": next_step, "due_at": due_at})
+    else:
+        before = states.Reversal(reversal.state)
+        after = states.after(before, step.move)
+        advance(
+            conn,
+            Subject.REVERSALS,
+            [Move(reversal.id, before, step.move, step.why)],
+            now,
+            by,
+            {"next_step": [next_step], "due_at": [due_at], "ended_at": [now if after in _ENDED else None]},
+        )
+        if after in _RETURNED and before not in _RETURNED:
+            entry = ledger.reversed_at_gateway(reversal.gateway, reversal.amount_minor)
+            _book(conn, reversal, ledger.Kind.REVERSED_AT_GATEWAY, entry, today, now)
+        elif after not in _RETURNED and before in _RETURNED:
+            entry = ledger.refund_failed(reversal.gateway, reversal.amount_minor)
+            _book(conn, reversal, ledger.Kind.REFUND_FAILED, entry, today, now)
+    if step.alarm:
+        tell(conn, "alarm.reversal", now, by, step.why, payment_id=reversal.payment_id)
+
+
+def _book(
+    conn: Connection, reversal: Row[Any], kind: ledger.Kind, entry: ledger.Entry, today: date, now: datetime
+) -> None:
+    booking = Booking(kind, entry, reversal.customer_id, reversal.currency, reversal.payment_id)
+    book(conn, [booking], now, [today])
+
+
+# ---- asking the gateway ---------------------------------------------------------------------------------------------
+
+_ASK = text("UPDATE reversals SET due_at = :due_at, asked = asked + 1 WHERE id = :id")
+
+
+def begin_confirms(conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime) -> list[Question]:
+    """What to ask about sales whose void was refused or lost: where does their money stand?"""
+    return [_ask(conn, reversal, None, terms, now) for reversal in _due(conn, Step.CONFIRM, payment_id, most, now)]
+
+
+def begin_watches(conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime) -> list[Question]:
+    """What to ask about refunds that are accepted, unknown or were lost."""
+    due = _due(conn, Step.WATCH, payment_id, most, now)
+    return [
+        _ask(conn, reversal, conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one(), terms, now)
+        for reversal in due
+    ]
+
+
+def _ask(conn: Connection, reversal: Row[Any], refund: Row[Any] | None, terms: Terms, now: datetime) -> Question:
+    conn.execute(_ASK, {"id": reversal.id, "due_at": now + terms.send_within + terms.answer_within})
+    return Question(
+        reversal_id=reversal.id,
+        transaction_id=refund.id if refund else reversal.sale_id,
+        gateway=reversal.gateway,
+        operation="refund" if refund else "sale",
+        reference=refund.reference if refund else reversal.sale_reference,
+        amount_minor=refund.amount_minor if refund else reversal.sale_amount_minor,
+        currency=reversal.currency,
+        started_at=refund.started_at if refund else reversal.sale_started_at,
+        gateway_transaction_id=refund.transaction_id if refund else reversal.sale_transaction_id,
+        sale_reference=reversal.sale_reference,
+        sale_transaction_id=reversal.sale_transaction_id,
+        payment_id=reversal.payment_id,
+    )
+
+
+def learn(conn: Connection, answers: Sequence[Answer], terms: Terms, now: datetime, by: str) -> list[Next]:
+    """Record what gateways said to questions, and what follows."""
+    owners = [conn.execute(_LOCK_OWNER, {"id": answer.question.reversal_id}).scalar_one() for answer in answers]
+    claim.customers(conn, owners)
+    witness(conn, "inquiry", now, [(answer.question.transaction_id, answer.evidence) for answer in answers])
+    steps = []
+    for answer in answers:
+        reversal = conn.execute(_LOCK_REVERSAL, {"id": answer.question.reversal_id}).one()
+        step = (
+            _confirmed(conn, reversal, answer.sighting, terms, now, by)
+            if answer.question.operation == "sale"
+            else _watched(conn, reversal, answer.sighting, terms, now, by)
+        )
+        if step is not None:
+            _follow(conn, reversal, step, terms.today(now), now, by)
+            steps.append(step)
+    return steps
+
+
+_LOCK_OWNER = text("SELECT p.customer_id FROM reversals r JOIN payments p ON p.id = r.payment_id WHERE r.id = :id")
+
+
+def _confirmed(
+    conn: Connection, reversal: Row[Any], sighting: Sighting, terms: Terms, now: datetime, by: str
+) -> Next | None:
+    if reversal.state != states.Reversal.VOIDING or reversal.next_step != Step.CONFIRM:
+        return None  # it moved on while we asked
+    step = after_confirm(sighting, reversal.policy, reversal.voids, reversal.asked)
+    last = conn.execute(_LAST, {"id": reversal.id, "operation": "void"}).one_or_none()
+    if last is None or last.state not in {"started", "unknown"}:
+        return step
+    if step.move == "void":
+        _close(conn, last, Approved(last.transaction_id, "inquiry", "the sale is voided"), now, by)
+    elif step.move in {"owe_refund", "ask"}:
+        # R11: no refund while a void may yet work; a void on its way would hit the refund at some gateways.
+        settled_at = last.send_until + terms.gateways[reversal.gateway].settling
+        if now < settled_at:
+            return Next(None, Step.CONFIRM, settled_at - now, "the sale is settled, but a void may still be on its way")
+        _close(conn, last, Failed(FailureClass.REFUSED, "inquiry", "the sale settled"), now, by)
+    return step
+
+
+def _watched(
+    conn: Connection, reversal: Row[Any], sighting: Sighting, terms: Terms, now: datetime, by: str
+) -> Next | None:
+    state = states.Reversal(reversal.state)
+    if reversal.next_step != Step.WATCH or state not in {states.Reversal.REFUNDING, states.Reversal.REFUND_ACCEPTED}:
+        return None
+    refund = conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one()
+    at = terms.gateways[reversal.gateway]
+    may_resend = refund.send_until + at.settling <= now < refund.started_at + at.replay_window
+    step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
+    if isinstance(sighting, Found):
+        _close(conn, refund, sighting.outcome, now, by)
+    return step
+
+
+# ---- what people decide ---------------------------------------------------------------------------------------------
+
+_WAITING = text("""
+    SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
+    JOIN gateway_transactions s ON s.id = r.sale_id
+    WHERE r.payment_id = :id ORDER BY r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""")
+
+
+def _waiting(conn: Connection, payment_id: int) -> Row[Any]:
+    void.lock(conn, payment_id)
+    reversal = conn.execute(_WAITING, {"id": payment_id}).one_or_none()
+    if reversal is None:
+        raise MoveRefused(f"Payment {payment_id} has no reversal.", "Only a voided card payment has one.")
+    return reversal
+
+
+def approve(conn: Connection, payment_id: int, today: date, now: datetime, by: str) -> None:
+    """R12: yes, return the amount to the card; also another try of a refund that failed.
+
+    Raises NotFound, or MoveRefused where no refund waits for an answer.
+    """
+    reversal = _waiting(conn, payment_id)
+    step = Next("owe_refund", Step.REFUND, timedelta(0), f"{by} approved the refund")
+    _follow(conn, reversal, step, today, now, by)
+
+
+def keep(
+    conn: Connection, payment_id: int, reason: str, apply_again: bool, today: date, now: datetime, by: str
+) -> None:
+    """R12: no, the amount is not returned to the card: it becomes the customer's credit, with a note.
+
+    With `apply_again` the credit pays at once the invoices that the voided payment had paid. Raises NotFound, or
+    MoveRefused where no refund waits for an answer or has failed.
+    """
+    reversal = _waiting(conn, payment_id)
+    _follow(conn, reversal, Next("keep", None, timedelta(0), reason), today, now, by)
+    _book(conn, reversal, ledger.Kind.KEPT, ledger.kept(reversal.amount_minor), today, now)
+    payment = void.lock(conn, payment_id)
+    note = f"{post.origin(payment, payment.post_date or today)}, voided, not returned to the card: {reason}"
+    post.create_credits(conn, [(payment, reversal.amount_minor, note)], now, by)
+    if apply_again:
+        apply_to_invoices(conn, payment.customer_id, payment.currency, payment.invoice_ids, today, now, by)

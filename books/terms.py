@@ -1,0 +1,46 @@
+"""What the books need to know from the settings to charge and to reverse."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from rules.retry import RetryPolicy
+
+REFERENCE_MIN: Final = 10**18
+REFERENCE_END: Final = 36**12
+"""E2: 19 decimal digits and at most 12 in base 36, so that one reference fits every gateway."""
+
+
+def draw_reference() -> int:
+    """A merchant reference at random: never derived, since ids run back after a restore (E2)."""
+    return REFERENCE_MIN + secrets.randbelow(REFERENCE_END - REFERENCE_MIN)
+
+
+@dataclass(frozen=True, slots=True)
+class AtGateway:
+    """What the rules must know of a configured gateway."""
+
+    account: str
+    settling: timedelta  # how long absence in an inquiry means nothing (E4)
+    replay_window: timedelta  # how long the same reference may be sent again (E4)
+    void_undoes_latest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What charging and reversing need from the settings."""
+
+    zone: ZoneInfo
+    policy: RetryPolicy
+    gateways: Mapping[str, AtGateway]
+    send_within: timedelta  # what was not sent by then is not sent
+    answer_within: timedelta  # all time-outs of one call together: a lease lasts for both (E1)
+
+    def today(self, now: datetime) -> date:
+        """The business day of a moment (R5)."""
+        return now.astimezone(self.zone).date()
