@@ -1,0 +1,273 @@
+"""The producer: a request, or a batch of any size, is recorded in one transaction; then the worker is woken."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Final, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine
+
+from books import admit, clock, record
+from books.preview import Preview, preview
+from producer.receipts import BatchReceipt, RefusedRows
+from rules.cards import Card
+from rules.errors import Fault, KeyReused, RequestRefused
+from rules.methods import check_card_use
+from rules.requests import PaymentRequest, check
+from vault import SealedCard, Vault
+
+GROUP_REQUESTS: Final = 1_000
+"""Requests that are recorded by one set of statements."""
+
+GROUP_NAMES: Final = 20_000
+"""Invoices that the requests of one group may name in all; a single request may name more."""
+
+Asked = Mapping[str, object] | PaymentRequest
+"""A request in words, as `rules.requests.check` reads it, or one that was checked."""
+
+
+class Wake(Protocol):
+    """The worker's alarm clock (D1): a message that says where to look, sent after the commit; never raises."""
+
+    def batch(self, batch_id: int, step: str) -> None:
+        """Payments of this batch are due for `step`."""
+
+    def payment(self, payment_id: int, step: str) -> None:
+        """Somebody waits for this payment, due for `step`."""
+
+
+class Row(NamedTuple):
+    """A request with its place in what was handed in, or what made it unreadable."""
+
+    row: int
+    asked: Asked | Sequence[Fault]
+
+
+class Producer:
+    """Records payments for upstream apps, the console and the command line."""
+
+    def __init__(self, engine: Engine, vault: Vault, wake: Wake, route: record.Route, zone: ZoneInfo) -> None:
+        """`route` names the gateway of a brand and currency (R7); `zone` is where the business has its day (R5)."""
+        self._engine = engine
+        self._vault = vault
+        self._wake = wake
+        self._route = route
+        self._zone = zone
+
+    def pay(
+        self, asked: Asked, card: Card | None = None, *, caller: str, by: str, interactive: bool = True
+    ) -> record.Recorded:
+        """Record one payment; the same key with the same content gives the first one again (R15).
+
+        Raises RequestRefused with all faults, KeyReused where the key stands for something else.
+        """
+        with self._engine.connect() as conn, conn.begin() as transaction:
+            now, today = self._moment(conn)
+            request = _checked(asked, today, card)
+            cards: dict[str, SealedCard] = {}
+            if card is not None:
+                sealed = self._seal(conn, card, request.currency, now)
+                request = replace(request, card_token=sealed.token)
+                cards = {sealed.token: sealed}
+            elif request.card_token:
+                cards = self._vault.facts(conn, [request.card_token])
+            origin = record.Origin(caller, by, interactive=interactive)
+            [outcome] = record.record(conn, [request], cards, origin, self._route, now, today)
+            if not isinstance(outcome, record.Recorded):
+                raise _refusal(outcome)
+            if not outcome.new:
+                transaction.rollback()  # with it goes a card that was sealed once more
+                return outcome
+            fresh = admit.Fresh([outcome.payment_id])
+            if refusals := admit.admit(conn, fresh):
+                raise RequestRefused([refusal.fault for refusal in refusals])
+            admit.announce(conn, fresh, now, by)
+        self._wake.payment(outcome.payment_id, outcome.step)
+        return outcome
+
+    def submit(
+        self,
+        requests: Iterable[Asked],
+        *,
+        label: str,
+        caller: str,
+        idempotency_key: str,
+        by: str,
+        skip_bad: bool = False,
+    ) -> BatchReceipt:
+        """Record a batch of any size: all of it or, with `skip_bad`, all its good rows. Rows are counted from 1.
+
+        Handed in again under its key it records only what was not recorded before. Requests are read as a stream.
+        """
+        rows = (Row(row, asked) for row, asked in enumerate(requests, start=1))
+        return self.submit_rows(
+            rows, label=label, caller=caller, idempotency_key=idempotency_key, by=by, skip_bad=skip_bad
+        )
+
+    def submit_rows(
+        self,
+        rows: Iterable[Row],
+        *,
+        label: str,
+        caller: str,
+        idempotency_key: str,
+        by: str,
+        skip_bad: bool = False,
+        refuse_alike: bool = False,
+    ) -> BatchReceipt:
+        """As `submit`, for rows that bring their numbers along and may be unreadable.
+
+        `refuse_alike`: a row that asks for the very same as one before it is refused, whatever its key.
+        """
+        with self._engine.connect() as conn, conn.begin() as transaction:
+            now, today = self._moment(conn)
+            found = record.find_batch(conn, caller, idempotency_key)
+            batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
+            origin = record.Origin(caller, by, batch_id)
+            taking = _Taking(conn, self._vault, self._route, origin, now, today)
+            for group in _groups(rows):
+                taking.group(group)
+            recorded = taking.admit(refuse_alike)
+            refused = taking.refused
+            if not recorded or (refused.count and not skip_bad):
+                transaction.rollback()
+                return BatchReceipt(found, 0, taking.repeated, refused.count, refused.in_order())
+        for step in sorted(step for step, count in taking.steps.items() if count):
+            self._wake.batch(batch_id, step)
+        return BatchReceipt(batch_id, recorded, taking.repeated, refused.count, refused.in_order())
+
+    def preview(self, asked: Asked) -> Preview:
+        """How the sum would spread now (R9); needs neither key nor card. Raises RequestRefused with all faults."""
+        with self._engine.connect() as conn:
+            _, today = self._moment(conn)
+            if isinstance(asked, Mapping):
+                asked = {"idempotency_key": "preview", **asked}
+            request = replace(_checked(asked, today, None), card_token=None)
+            [resolved] = record.resolve(conn, [request], {}, lambda _brand, _currency: None, today)
+            if not isinstance(resolved, record.Resolved):
+                raise RequestRefused(resolved)
+            if not resolved.owed_minor and not request.as_credit:
+                raise RequestRefused([admit.PAYS_NOTHING])
+            return preview(conn, resolved)
+
+    def keep_cards(self, cards: Sequence[Card]) -> list[SealedCard]:
+        """Seal cards for requests that name them by their tokens; in the order given."""
+        with self._engine.begin() as conn:
+            return self._vault.seal(conn, cards, clock.now(conn))
+
+    def find_batch(self, caller: str, idempotency_key: str) -> int | None:
+        """The batch that was handed in under this key before, if any."""
+        with self._engine.connect() as conn:
+            return record.find_batch(conn, caller, idempotency_key)
+
+    def _moment(self, conn: Connection) -> tuple[datetime, date]:
+        now = clock.now(conn)
+        return now, now.astimezone(self._zone).date()
+
+    def _seal(self, conn: Connection, card: Card, currency: str, now: datetime) -> SealedCard:
+        [sealed] = self._vault.seal(conn, [card], now)
+        if self._route(card.brand, currency) is None:
+            self._vault.drop_keys(conn, [sealed.token])  # R7: it is never charged, so it need not be known
+        return sealed
+
+
+class _Taking:
+    """A batch while it is being recorded: counts, and which payment came from which row."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        vault: Vault,
+        route: record.Route,
+        origin: record.Origin,
+        now: datetime,
+        today: date,
+    ) -> None:
+        self._conn = conn
+        self._vault = vault
+        self._route = route
+        self._origin = origin
+        self._now = now
+        self._today = today
+        # Side by side, eight bytes each: a row's number is asked for only where its payment is refused.
+        self._ids = array("q")
+        self._rows = array("q")
+        self.repeated = 0
+        self.steps: Counter[str] = Counter()
+        self.refused = RefusedRows()
+
+    def group(self, group: Sequence[Row]) -> None:
+        """Check and record some rows."""
+        numbers: list[int] = []
+        requests: list[PaymentRequest] = []
+        for row, asked in group:
+            checked = check(asked, self._today) if isinstance(asked, Mapping) else asked
+            if isinstance(checked, PaymentRequest):
+                numbers.append(row)
+                requests.append(checked)
+            else:
+                self.refused.add(row, checked)
+        tokens = list({request.card_token for request in requests if request.card_token})
+        cards = self._vault.facts(self._conn, tokens) if tokens else {}
+        outcomes = record.record(self._conn, requests, cards, self._origin, self._route, self._now, self._today)
+        for row, outcome in zip(numbers, outcomes, strict=True):
+            if not isinstance(outcome, record.Recorded):
+                self.refused.add(row, outcome)
+            elif outcome.new:
+                self._ids.append(outcome.payment_id)
+                self._rows.append(row)
+                self.steps[outcome.step] += 1
+            else:
+                self.repeated += 1
+
+    def admit(self, refuse_alike: bool) -> int:
+        """Look at all that was recorded once more; the number of payments that passed."""
+        fresh = admit.Fresh(self._ids, self._origin.batch_id)
+        refusals = admit.admit(self._conn, fresh, refuse_alike)
+        for refusal in refusals:
+            self.refused.add(self._rows[bisect_left(self._ids, refusal.payment_id)], [refusal.fault])
+        admit.drop(self._conn, refusals)
+        admit.announce(self._conn, fresh, self._now, self._origin.by)
+        return len(self._ids) - len(refusals)
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    names = 0
+    for row in rows:
+        group.append(row)
+        names += _names(row.asked)
+        if len(group) == GROUP_REQUESTS or names >= GROUP_NAMES:
+            yield group
+            group, names = [], 0
+    if group:
+        yield group
+
+
+def _names(asked: Asked | Sequence[Fault]) -> int:
+    named = asked.get("invoices") if isinstance(asked, Mapping) else getattr(asked, "invoices", None)
+    return len(named) if isinstance(named, Sequence) else 0
+
+
+def _checked(asked: Asked, today: date, card: Card | None) -> PaymentRequest:
+    request = check(asked, today) if isinstance(asked, Mapping) else asked
+    if not isinstance(request, PaymentRequest):
+        raise RequestRefused(request)
+    if card is not None:
+        if fault := check_card_use(request.method, True):
+            raise RequestRefused([fault])
+        if request.card_token:
+            raise RequestRefused([Fault("card_token", "", "given beside a card", "Give one of the two")])
+    return request
+
+
+def _refusal(faults: Sequence[Fault]) -> RequestRefused | KeyReused:
+    if reused := next((fault for fault in faults if fault.problem == record.KEY_REUSED), None):
+        return KeyReused(f"The {reused.field} {reused.value} {reused.problem}.", reused.remedy)
+    return RequestRefused(faults)
