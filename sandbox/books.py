@@ -198,8 +198,10 @@ class Books:
             self._file.execute("COMMIT")
 
     def forget(self) -> None:
-        """Empty the books, the state file included."""
+        """Empty the books, the state file included, and set the clock to real time."""
         self._clear()
+        self.clock.shift = 0.0
+        self.next_sweep = next_cutoff(self.clock.now(), *self._cutoff)
         if self._file:
             self._file.execute("DELETE FROM transactions")
         self._settle_due = float("inf")

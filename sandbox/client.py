@@ -321,7 +321,7 @@ class SandboxClient:
         self.ask("POST", "settings", settings)
 
     def forget(self) -> None:
-        """Empty the books, the request log, scenarios and barriers."""
+        """Empty the books, the request log, scenarios and barriers; the clock shows real time again."""
         self.ask("POST", "forget")
 
 
