@@ -136,7 +136,7 @@ def _check_address(url: str) -> None:
     if parts.scheme == "http" and not _is_loopback(host):
         raise SettingsError(
             f"The gateway address {shown(url, 80)} would send card data in the clear.",
-            "Use https; http is allowed to 127.0.0.1, ::1 and localhost only.",
+            "Use https; http is allowed to 127.0.0.1, ::1, localhost and NAME.localhost only.",
         )
 
 
@@ -144,7 +144,8 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        # The whole domain is reserved for loopback (RFC 6761), so no public host has such a name.
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _decoded(body: bytes) -> str:

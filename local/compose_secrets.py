@@ -22,6 +22,8 @@ def draw(folder: Path) -> list[str]:
         _write(folder / "flower_password", secrets.token_urlsafe(16)),
         _write(folder / "valkey_conf", f"requirepass {secrets.token_urlsafe(24)}\n"),
     ]
+    # The sandbox's own, until the merchant's are put there.
+    written += [_write(folder / f"{gateway}_password", "sandbox-secret") for gateway in ("payflow", "plugnpay")]
     database = (folder / "database_password").read_text()
     valkey = (folder / "valkey_conf").read_text().split()[1]
     written += [

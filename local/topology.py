@@ -103,7 +103,7 @@ def flower(place: Place, password_file: Path) -> Process:
             *(f"--address={place.address}", f"--port={place.flower_port}"),
         ),
         stop_rank=3,
-        environment={"FLOWER_PASSWORD_FILE": str(password_file)},
+        environment={"DEFRAY_FLOWER_PASSWORD_FILE": str(password_file)},
         ready_port=place.flower_port,
     )
 

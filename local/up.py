@@ -21,9 +21,10 @@ FLOWER_USER = "defray"
 
 Say = Callable[[str], None]
 
-# Where the sandbox serves each gateway, and whom it knows there unless told otherwise.
-_SANDBOX_PATHS = {"DEFRAY_PAYFLOW_URL": "/payflow", "DEFRAY_PLUGNPAY_URL": "/payment/pnpremote.cgi"}
+# Whom the sandbox knows unless told otherwise, and a routing that lets both gateways be seen at work.
 _SANDBOX_ACCOUNTS = {
+    "DEFRAY_GATEWAYS": "payflow,plugnpay",
+    "DEFRAY_CARD_ROUTES": "mastercard=plugnpay,*=payflow",
     "DEFRAY_PAYFLOW_USER": "sandbox",
     "DEFRAY_PAYFLOW_VENDOR": "sandbox",
     "DEFRAY_PAYFLOW_PARTNER": "PayPal",
@@ -31,6 +32,7 @@ _SANDBOX_ACCOUNTS = {
     "DEFRAY_PLUGNPAY_PUBLISHER_NAME": "pnpdemo",
     "DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD": "sandbox-secret",
 }
+_SANDBOX_PATHS = {"DEFRAY_PAYFLOW_URL": "/payflow", "DEFRAY_PLUGNPAY_URL": "/payment/pnpremote.cgi"}
 _LOOK_EVERY = 0.5
 
 
@@ -141,11 +143,11 @@ def choose_place(home: Path) -> topology.Place:
 
 
 def gateways(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
-    """Point the gateways at the sandbox, unless the environment names a gateway of one's own."""
-    if any(environment.get(name) for name in _SANDBOX_PATHS):
+    """Point the gateways at the sandbox, unless the environment names gateways of one's own."""
+    if environment.get("DEFRAY_GATEWAYS"):
         return {}
     urls = {name: f"http://{LOOPBACK}:{place.sandbox_port}{path}" for name, path in _SANDBOX_PATHS.items()}
-    return urls | _SANDBOX_ACCOUNTS
+    return _SANDBOX_ACCOUNTS | urls
 
 
 def start(supervisor: Supervisor, place: topology.Place, say: Say) -> None:

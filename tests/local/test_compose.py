@@ -5,11 +5,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+import settings
+from gateways.http import HttpClient
 from local import compose_secrets, topology
+from sandbox.payflow import Credentials as PayflowCredentials
+from sandbox.plugnpay import Credentials as PlugnPayCredentials
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -90,6 +95,27 @@ def test_secrets_used_are_defined_and_drawn(compose: Mapping[str, Any], tmp_path
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
     assert before["database_password"] in before["database_url"]
     assert before["valkey_conf"].split()[1] in before["redis_url"]
+
+
+def test_environments_are_settings(compose: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every service's environment, with the example's gateways, is one that Defray starts with: its sandbox too."""
+    secrets = tmp_path / "secrets"
+    compose_secrets.draw(secrets)
+    lines = (PROJECT / "gateways.env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    for process in PROCESSES[:-1]:
+        given = compose["services"][process.name]["environment"]
+        located = {name: value.replace("/run/secrets", str(secrets)) for name, value in given.items()}
+        found = settings.load({**located, **example})
+        assert found.servers()[0] == (secrets / "database_url").read_text()
+    payflow, plugnpay = PayflowCredentials(), PlugnPayCredentials()
+    assert (found.payflow_user, found.payflow_password) == (payflow.user, payflow.password)
+    assert found.plugnpay_publisher_name == plugnpay.publisher
+    assert found.plugnpay_publisher_password == plugnpay.password
+    for url in (found.payflow_url, found.plugnpay_url):
+        host = urlsplit(url or "").hostname
+        assert [host] == compose["services"]["sandbox"]["networks"]["default"]["aliases"]
+        HttpClient(url or "", {}, pool_size=1, connect_timeout=1, read_timeout=1)
 
 
 def test_every_lasting_service_has_a_health_check(compose: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+import settings
 from local import topology, up
 from local.lock import AlreadyInUse
 from local.ports import answers
@@ -95,11 +96,12 @@ def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
     ]
     assert found["DEFRAY_PLUGNPAY_PUBLISHER_NAME"] == plugnpay.publisher
     assert found["DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD"] == plugnpay.password
+    assert settings.load(found).gateways == ("payflow", "plugnpay")
 
 
 def test_gateways_of_ones_own(tmp_path: Path) -> None:
-    """Who names a gateway gets that one only: no sandbox account reaches it."""
-    assert up.gateways(topology.Place(tmp_path), {"DEFRAY_PAYFLOW_URL": "https://gateway.example"}) == {}
+    """Who names gateways gets those only, with nothing of the sandbox mixed in."""
+    assert up.gateways(topology.Place(tmp_path), {"DEFRAY_GATEWAYS": "payflow"}) == {}
 
 
 def test_other_commands_find_it(tmp_path: Path) -> None:
