@@ -76,7 +76,7 @@ def worker(queue: Queue) -> Process:
         f"worker-{queue.name}",
         (
             *(*_CELERY, "worker", "--queues", queue.name, "--concurrency", str(queue.concurrency)),
-            *("-n", f"{queue.name}@%h", "--loglevel", "INFO"),
+            *("-n", f"{queue.name}@%h"),
         ),
         stop_rank=2,
         ready_text=" ready.",
@@ -88,7 +88,7 @@ def beat(place: Place) -> Process:
     """The clock that starts the sweeper and the scheduled runs."""
     return Process(
         "beat",
-        (*_CELERY, "beat", "--schedule", str(place.home / "beat-schedule"), "--loglevel", "INFO"),
+        (*_CELERY, "beat", "--schedule", str(place.home / "beat-schedule")),
         stop_rank=1,
         ready_text="beat: Starting",
     )

@@ -3,9 +3,9 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from local import topology
@@ -103,9 +103,9 @@ def stack(home: Path, environment: Mapping[str, str], interrupts: Interrupts, sa
             known |= gateways(place, environment)
             supervisor = Supervisor(home, known, say)
             parts.callback(lambda: supervisor.stop(interrupts.hurry))
-            start(supervisor, place, say)
+            start(supervisor, processes(place, environment), say)
             publish(home, known, environment, parts)
-            yield Running(known, addresses(place), supervisor.ended)
+            yield Running(known, addresses(place, environment), supervisor.ended)
         finally:
             interrupts.begin_the_end()
 
@@ -142,26 +142,41 @@ def choose_place(home: Path) -> topology.Place:
     )
 
 
+def has_own_gateways(environment: Mapping[str, str]) -> bool:
+    """Say whether cards are charged somewhere else than at the sandbox."""
+    return bool(environment.get("DEFRAY_GATEWAYS"))
+
+
 def gateways(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
     """Point the gateways at the sandbox, unless the environment names gateways of one's own."""
-    if environment.get("DEFRAY_GATEWAYS"):
+    if has_own_gateways(environment):
         return {}
     urls = {name: f"http://{LOOPBACK}:{place.sandbox_port}{path}" for name, path in _SANDBOX_PATHS.items()}
     return _SANDBOX_ACCOUNTS | urls
 
 
-def start(supervisor: Supervisor, place: topology.Place, say: Say) -> None:
+def processes(place: topology.Place, environment: Mapping[str, str]) -> list[topology.Process]:
+    """Everything to be kept running; draws Flower's password where there is none yet."""
+    password_file = flower_password_file(place.home)
+    remembered(password_file, lambda: secrets.token_urlsafe(16))
+    wanted = [
+        *(() if has_own_gateways(environment) else (topology.sandbox(place),)),
+        *topology.workers(),
+        topology.beat(place),
+        topology.flower(place, password_file),
+    ]
+    if (environment.get("DEFRAY_LOG_LEVEL") or "INFO") in ("DEBUG", "INFO"):
+        return wanted
+    # With fewer lines in their logs they don't say that they are ready; that they run must do.
+    return [replace(process, ready_text=None) for process in wanted]
+
+
+def start(supervisor: Supervisor, wanted: Iterable[topology.Process], say: Say) -> None:
     """Bring the tables up to date, then start every process."""
     say("Bringing the tables up to date ...")
     supervisor.run(topology.migration())
     say("Starting the sandbox, the workers, beat and Flower ...")
-    remembered(flower_password_file(place.home), lambda: secrets.token_urlsafe(16))
-    supervisor.start(
-        topology.sandbox(place),
-        *topology.workers(),
-        topology.beat(place),
-        topology.flower(place, flower_password_file(place.home)),
-    )
+    supervisor.start(*wanted)
 
 
 def flower_password_file(home: Path) -> Path:
@@ -169,13 +184,13 @@ def flower_password_file(home: Path) -> Path:
     return home / "flower.password"
 
 
-def addresses(place: topology.Place) -> dict[str, str]:
+def addresses(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
     """What a person opens in a browser."""
     flower = f"http://{LOOPBACK}:{place.flower_port}"
-    return {
-        "Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})",
-        "Sandbox": f"http://{LOOPBACK}:{place.sandbox_port}",
-    }
+    found = {"Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})"}
+    if not has_own_gateways(environment):
+        found["Sandbox"] = f"http://{LOOPBACK}:{place.sandbox_port}/sandbox/"
+    return found
 
 
 def publish(home: Path, known: Mapping[str, str], given: Mapping[str, str], parts: ExitStack) -> None:

@@ -78,7 +78,7 @@ def test_usual_ports_taken(tmp_path: Path) -> None:
         place = up.choose_place(tmp_path)
     assert place.flower_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
     assert place.sandbox_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
-    assert f"127.0.0.1:{place.flower_port} " in up.addresses(place)["Flower"]
+    assert f"127.0.0.1:{place.flower_port} " in up.addresses(place, {})["Flower"]
 
 
 def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
@@ -101,7 +101,20 @@ def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
 
 def test_gateways_of_ones_own(tmp_path: Path) -> None:
     """Who names gateways gets those only, with nothing of the sandbox mixed in."""
-    assert up.gateways(topology.Place(tmp_path), {"DEFRAY_GATEWAYS": "payflow"}) == {}
+    place, given = topology.Place(tmp_path), {"DEFRAY_GATEWAYS": "payflow"}
+    assert up.gateways(place, given) == {}
+    assert "sandbox" not in [process.name for process in up.processes(place, given)]
+    assert "Sandbox" not in up.addresses(place, given)
+    assert "sandbox" in [process.name for process in up.processes(place, {})]
+    assert "Sandbox" in up.addresses(place, {})
+
+
+def test_quiet_logs(tmp_path: Path) -> None:
+    """Processes that log little aren't waited for until they say that they are ready."""
+    place = topology.Place(tmp_path)
+    assert any(process.ready_text for process in up.processes(place, {"DEFRAY_LOG_LEVEL": ""}))
+    assert any(process.ready_text for process in up.processes(place, {"DEFRAY_LOG_LEVEL": "DEBUG"}))
+    assert not any(process.ready_text for process in up.processes(place, {"DEFRAY_LOG_LEVEL": "ERROR"}))
 
 
 def test_other_commands_find_it(tmp_path: Path) -> None:
