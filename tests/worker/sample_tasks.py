@@ -1,0 +1,18 @@
+"""Tasks that show what a worker does, without Defray's own."""
+
+from celery import shared_task
+
+from worker import boot
+
+CARD = "4111111111111111"
+
+
+@shared_task(name="defray.charge")  # type: ignore[untyped-decorator]
+def charge(batch: int, lane: str) -> str:
+    boot.process().engine.connect().close()
+    return f"batch {batch}, lane {lane}: charged 391, declined 9"
+
+
+@shared_task(name="defray.retry")  # type: ignore[untyped-decorator]
+def fail() -> str:
+    raise ValueError(f"could not read ACCT={CARD}&CVV2=123")

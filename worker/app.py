@@ -1,0 +1,52 @@
+"""The Celery app of the workers, beat and Flower: `celery -A worker.app worker --queues bulk`.
+
+Imported by the `celery` command alone: importing it reads the settings and ends the process where they are wrong.
+Tasks are registered by `shared_task`, so that they can be imported anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery, signals
+
+from rules.errors import DefrayError, SettingsError
+from settings import load
+from worker import boot, logs
+
+try:
+    settings = load(os.environ)
+    _, _redis_url = settings.servers()
+except SettingsError as refusal:
+    sys.exit(str(refusal))
+
+app = Celery("defray", broker=_redis_url, include=["tasks"], events=logs.RedactedEvents)
+app.config_from_object("celeryconfig")
+
+
+def _configure_logs(**_signal: Any) -> None:
+    logs.configure(settings.log_level)
+
+
+def _check_servers(**_signal: Any) -> None:
+    try:
+        boot.check_servers(settings)
+    except DefrayError as refusal:
+        # Celery logs what a signal's receiver raises and goes on; this passes it by.
+        sys.exit(str(refusal))
+
+
+def _begin(**_signal: Any) -> None:
+    boot.begin(settings)
+
+
+def _end(**_signal: Any) -> None:
+    boot.end()
+
+
+signals.setup_logging.connect(_configure_logs)
+signals.worker_init.connect(_check_servers)
+signals.worker_process_init.connect(_begin)
+signals.worker_process_shutdown.connect(_end)

@@ -1,0 +1,82 @@
+"""The only sender of messages: wake-up calls, sent after the commit that made the work due (D1).
+
+A call that is lost, or that a broker which is away never takes, costs delay: the sweeper comes (D3). So a failure
+is logged and not raised, and comes within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from rules.redaction import refuse_card_data
+
+PaymentStep = Literal["post", "charge"]
+ReversalStep = Literal["void", "confirm", "refund", "watch"]
+
+_log = logging.getLogger(__name__)
+
+# A person may be waiting for the request that wakes: one more try over a fresh connection, and that is it.
+_SECONDS: Final = 1
+_ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+
+class Wake:
+    """Sends wake-up calls through one broker. Works in any process, with or without a worker."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._app = Celery("wake", broker=redis_url, set_as_current=False)
+        self._app.config_from_object("celeryconfig")
+        self._app.conf.broker_transport_options = {
+            **_ONCE_MORE,
+            "connect_retries_timeout": _SECONDS,
+            "socket_connect_timeout": _SECONDS,
+            "socket_timeout": _SECONDS,
+            "socket_keepalive": True,
+        }
+
+    def batch(self, batch_id: int, step: PaymentStep, lanes: int) -> bool:
+        """Let `lanes` tasks work on a batch side by side. Says whether the broker took the calls, as all here do."""
+        calls = [{"batch": batch_id, "lane": f"{lane} of {lanes}"} for lane in range(1, lanes + 1)]
+        return self._send(step, "bulk", calls)
+
+    def payment(self, payment_id: int, step: PaymentStep) -> bool:
+        """Somebody is waiting for this payment."""
+        return self._send(step, "interactive", [{"payment": payment_id}])
+
+    def singles(self, step: PaymentStep) -> bool:
+        """Payments of no batch are due."""
+        return self._send(step, "scheduled", [{}])
+
+    def inquiries(self, payment_id: int | None = None) -> bool:
+        """Outcomes are to be looked up (E4); somebody is waiting where a payment is named."""
+        return self._send_for("inquire", payment_id)
+
+    def reversals(self, step: ReversalStep, payment_id: int | None = None) -> bool:
+        """Reversals are due (R11); somebody is waiting where a payment is named."""
+        return self._send_for(step, payment_id)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._app.close()
+
+    def _send_for(self, step: str, payment_id: int | None) -> bool:
+        if payment_id is None:
+            return self._send(step, "scheduled", [{}])
+        return self._send(step, "interactive", [{"payment": payment_id}])
+
+    def _send(self, step: str, queue: str, calls: Iterable[dict[str, Any]]) -> bool:
+        try:
+            for arguments in calls:
+                refuse_card_data(arguments)
+                self._app.send_task(
+                    f"defray.{step}", kwargs=arguments, queue=queue, retry=True, retry_policy=_ONCE_MORE
+                )
+        except OperationalError as reason:
+            _log.warning("nobody was woken for defray.%s, the sweeper will: no broker: %s", step, reason)
+            return False
+        return True
