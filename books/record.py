@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Row, text
 
+from books.claim import Step
 from rules.cards import Brand, expires_before
 from rules.errors import Fault, shown
 from rules.methods import Method
@@ -59,7 +60,7 @@ class Recorded:
 
     payment_id: int
     new: bool
-    step: str  # what it is due for first: post or charge
+    step: Step  # what it is due for first
 
 
 class Resolved(NamedTuple):
@@ -294,7 +295,7 @@ def _card(cards: Mapping[str, CardFacts], request: PaymentRequest) -> str | None
     return f"{card.fingerprint} {card.exp_year}-{card.exp_month}" if card else request.card_token
 
 
-def _step(gateway: str | None) -> str:
+def _step(gateway: str | None) -> Step:
     return "charge" if gateway else "post"
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from books import admit, clock, record
+from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
 from rules.cards import Card
@@ -28,17 +29,20 @@ GROUP_REQUESTS: Final = 1_000
 GROUP_NAMES: Final = 20_000
 """Invoices that the requests of one group may name in all; a single request may name more."""
 
+LANE_PAYMENTS: Final = 100
+"""Payments for which one more lane is worth its message."""
+
 Asked = Mapping[str, object] | PaymentRequest
 """A request in words, as `rules.requests.check` reads it, or one that was checked."""
 
 
 class Wake(Protocol):
-    """The worker's alarm clock (D1): a message that says where to look, sent after the commit; never raises."""
+    """What a producer needs of `worker.wake`: a message that says where to look, sent after the commit (D1)."""
 
-    def batch(self, batch_id: int, step: str) -> None:
-        """Payments of this batch are due for `step`."""
+    def batch(self, batch_id: int, step: Step, lanes: int) -> object:
+        """Payments of this batch are due for `step`: let so many tasks work on it side by side."""
 
-    def payment(self, payment_id: int, step: str) -> None:
+    def payment(self, payment_id: int, step: Step) -> object:
         """Somebody waits for this payment, due for `step`."""
 
 
@@ -52,13 +56,19 @@ class Row(NamedTuple):
 class Producer:
     """Records payments for upstream apps, the console and the command line."""
 
-    def __init__(self, engine: Engine, vault: Vault, wake: Wake, route: record.Route, zone: ZoneInfo) -> None:
-        """`route` names the gateway of a brand and currency (R7); `zone` is where the business has its day (R5)."""
+    def __init__(
+        self, engine: Engine, vault: Vault, wake: Wake, route: record.Route, zone: ZoneInfo, lanes: int = 2
+    ) -> None:
+        """`route` names the gateway of a brand and currency (R7); `zone` is where the business has its day (R5).
+
+        `lanes`: tasks that may work on one batch side by side; a small batch gets fewer.
+        """
         self._engine = engine
         self._vault = vault
         self._wake = wake
         self._route = route
         self._zone = zone
+        self._lanes = lanes
 
     def pay(
         self, asked: Asked, card: Card | None = None, *, caller: str, by: str, interactive: bool = True
@@ -138,8 +148,8 @@ class Producer:
             if not recorded or (refused.count and not skip_bad):
                 transaction.rollback()
                 return BatchReceipt(found, 0, taking.repeated, refused.count, refused.in_order())
-        for step in sorted(step for step, count in taking.steps.items() if count):
-            self._wake.batch(batch_id, step)
+        for step, count in sorted(taking.steps.items()):
+            self._wake.batch(batch_id, step, min(self._lanes, -(-count // LANE_PAYMENTS)))
         return BatchReceipt(batch_id, recorded, taking.repeated, refused.count, refused.in_order())
 
     def preview(self, asked: Asked) -> Preview:
@@ -199,7 +209,7 @@ class _Taking:
         self._ids = array("q")
         self._rows = array("q")
         self.repeated = 0
-        self.steps: Counter[str] = Counter()
+        self.steps: Counter[Step] = Counter()
         self.refused = RefusedRows()
 
     def group(self, group: Sequence[Row]) -> None:

@@ -24,10 +24,12 @@ class Bell:
 
     engine: Engine
     rung: list[tuple[str, int, str]] = field(default_factory=list)
+    lanes: list[int] = field(default_factory=list)
 
-    def batch(self, batch_id: int, step: str) -> None:
+    def batch(self, batch_id: int, step: str, lanes: int) -> None:
         """Somebody rang for a batch."""
         self._note("batch", batch_id, step)
+        self.lanes.append(lanes)
 
     def payment(self, payment_id: int, step: str) -> None:
         """Somebody rang for one payment."""

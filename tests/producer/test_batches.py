@@ -35,6 +35,7 @@ def test_a_batch(office: Office) -> None:
     ]
     assert office.rows("SELECT label, state, created_by FROM batches") == [("a batch", "open", "ann")]
     assert office.bell.rung == [("batch", receipt.batch_id, "charge"), ("batch", receipt.batch_id, "post")]
+    assert office.bell.lanes == [1, 1]
     assert office.rows("SELECT count(*) FROM events WHERE what = 'payment.requested' AND batch_id IS NOT NULL") == [
         (3,)
     ]
@@ -124,6 +125,7 @@ def test_memory_and_statements(office: Office, statements: Callable[[], int]) ->
         assert office.submit(stream(size), key=f"of {size}").recorded == size
         peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
+    assert office.bell.lanes[-1] == 2
     assert statements() - before < 22 * 8
     assert peaks[1] < peaks[0] + 2_000_000, peaks
     assert office.rows("SELECT count(*) FROM payments WHERE cardinality(invoice_ids) = 2") == [(22_000,)]
