@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from local import pids
+from local.account import popen_as, service_account
 from local.lock import AlreadyInUse
 from local.postgres import Postgres, PostgresFailed
 
@@ -170,7 +171,8 @@ def test_stale_pid_file(running: Postgres) -> None:
     """A pid file whose pid now belongs to a stranger is dropped, and the stranger left alone."""
     data = data_folder(running.superuser_url)
     running.stop()
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    # Under the server's account: a process of another one PostgreSQL itself would take for a stranger.
+    with subprocess.Popen(["sleep", "20"], cwd="/", **popen_as(service_account())) as stranger:
         (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n")
         running.start()
         assert postmaster_pid(running.superuser_url) != stranger.pid

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from local import pids
+from local.interrupts import watched_interrupts
 from local.ports import free_port
 from local.processes import ChildFailed, Ended, Supervisor
 from local.topology import Process
@@ -153,7 +154,7 @@ def test_grandchildren_end_too(supervisor: Supervisor, notes: Path) -> None:
 
 def test_stops_nothing_else(supervisor: Supervisor, notes: Path) -> None:
     """A process that the supervisor didn't start goes on."""
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "20"]) as stranger:
         supervisor.start(child("plain", notes))
         supervisor.stop()
         assert stranger.poll() is None
@@ -197,6 +198,27 @@ def test_ctrl_c_twice_hurries(tmp_path: Path, notes: Path) -> None:
     assert lines(notes) == ["slow asked"]
 
 
+def test_ctrl_c_interrupts_once() -> None:
+    """A second Ctrl-C, however early, does not interrupt the end that the first one began."""
+    with watched_interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not interrupts.hurry()
+        signal.raise_signal(signal.SIGTERM)
+        interrupts.begin_the_end()
+        assert interrupts.hurry()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_after_the_work_hurries() -> None:
+    """Once the end has begun by itself, Ctrl-C hurries it and interrupts nothing."""
+    with watched_interrupts() as interrupts:
+        interrupts.begin_the_end()
+        assert not interrupts.hurry()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.hurry()
+
+
 def test_leftovers_of_a_killed_supervisor(tmp_path: Path, notes: Path, supervisor: Supervisor, said: list[str]) -> None:
     """After kill -9 of the supervisor the next one lets its children drain and end."""
     with supervised(tmp_path, "plain", notes) as process:
@@ -214,7 +236,7 @@ def test_leftovers_of_a_killed_supervisor(tmp_path: Path, notes: Path, superviso
 def test_stranger_with_the_pid_of_a_leftover(tmp_path: Path, supervisor: Supervisor, said: list[str]) -> None:
     """A pid that now belongs to another process is left alone."""
     (tmp_path / "home").mkdir()
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "20"]) as stranger:
         entry = {"name": "plain", "pid": stranger.pid, "born": "earlier", "drain": 1}
         (tmp_path / "home" / "processes.json").write_text(json.dumps([entry]))
         supervisor.end_leftovers()

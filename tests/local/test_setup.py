@@ -34,7 +34,9 @@ def normal(requirement: str) -> str:
 
 def make(*words: str) -> str:
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "T", "ONCE")}
-    done = subprocess.run(["make", "--dry-run", "--no-print-directory", *words], cwd=PROJECT, env=clean, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *words], cwd=PROJECT, env=clean, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
