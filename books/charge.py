@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from books import claim
 from books.history import Move, Subject, advance
+from books.sweep import tend
 from books.tally import Tally
 from books.terms import Terms, draw_reference
 from rules import retry, states
@@ -137,6 +138,8 @@ def begin(
     tally = Tally()
     if not claimed:
         return [], tally
+    if isinstance(scope, claim.Batch):
+        tend(conn, scope.batch_id, now)
     facts = standing(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []

@@ -163,15 +163,15 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
         sale = sales[answer.question.transaction_id]
         if sale.state not in {states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
             continue
-        payment, at = payments[sale.payment_id], terms.gateways.get(sale.gateway)
+        payment, at = payments[sale.payment_id], terms.at(sale.gateway)
         absent = isinstance(answer.sighting, Absent) and sale.state == states.Transaction.UNKNOWN
-        settled = at is not None and sale.send_until + at.settling <= now
-        recognised = at is not None and now + terms.send_within < sale.started_at + at.replay_window
+        settled = sale.send_until + at.settling <= now
+        recognised = now + terms.send_within < sale.started_at + at.replay_window
         if absent and settled and recognised and _still_wanted(payment, sale, facts[payment.id]):
             again.append(_send_again(conn, sale, payment, facts[payment.id], terms, now))
             continue
         due_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
-        if absent and at is not None and not settled:
+        if absent and not settled:
             due_at = min(due_at, sale.send_until + at.settling)
         conn.execute(_SCHEDULE, {"id": sale.id, "due_at": due_at})
         if settled and sale.asked % 8 == 0:

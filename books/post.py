@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError
 
-from books.history import Booking, Move, Subject, advance, book
+from books import claim
+from books.history import Booking, Move, Subject, advance, book, tell
+from books.sweep import tend
+from books.tally import Tally
 from rules import ledger, states
 from rules.allocation import Spread, spread
 
@@ -235,3 +239,39 @@ def post(
     ]
     book(conn, bookings, now, post_dates)
     return posted
+
+
+_PUT_OFF = text("UPDATE payments SET due_at = :until, reason = :why WHERE id = :id")
+
+
+def post_due(conn: Connection, scope: claim.Scope, most: int, today: date, now: datetime, by: str) -> Tally:
+    """Claim due payments that need no gateway, and post them.
+
+    One that the database refuses is put off by a quarter of an hour with an alarm; its neighbours are posted.
+    """
+    claimed = claim.payments(conn, "post", scope, most, now)
+    tally = Tally()
+    if not claimed:
+        return tally
+    if isinstance(scope, claim.Batch):
+        tend(conn, scope.batch_id, now)
+    try:
+        with conn.begin_nested():
+            post(conn, claimed, {payment.id: payment.total_minor for payment in claimed}, now, today, by)
+        tally.posted = len(claimed)
+    except DBAPIError:
+        for payment in claimed:
+            _post_alone(conn, payment, tally, now, today, by)
+    return tally
+
+
+def _post_alone(conn: Connection, payment: Row[Any], tally: Tally, now: datetime, today: date, by: str) -> None:
+    try:
+        with conn.begin_nested():
+            post(conn, [payment], {payment.id: payment.total_minor}, now, today, by)
+        tally.posted += 1
+    except DBAPIError as error:
+        why = f"the payment could not be posted ({type(error).__name__}): a person must look"
+        conn.execute(_PUT_OFF, {"id": payment.id, "until": now + timedelta(minutes=15), "why": why})
+        tell(conn, "alarm.payment_set_aside", now, by, why, customer_id=payment.customer_id, payment_id=payment.id)
+        tally.set_aside += 1

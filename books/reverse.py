@@ -217,7 +217,7 @@ def finish(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime
         )
         if (reversal.state, sent.operation) != awaited:
             continue  # an inquiry was quicker
-        settling = terms.gateways[sent.gateway].settling
+        settling = terms.at(sent.gateway).settling
         if sent.operation == "void":
             step = after_void(one.outcome, sent.voids, settling)
         else:
@@ -370,7 +370,7 @@ def _confirmed(
         _close(conn, last, Approved(last.transaction_id, "inquiry", "the sale is voided"), now, by)
     elif step.move in {"owe_refund", "ask"}:
         # R11: no refund while a void may yet work; a void on its way would hit the refund at some gateways.
-        settled_at = last.send_until + terms.gateways[reversal.gateway].settling
+        settled_at = last.send_until + terms.at(reversal.gateway).settling
         if now < settled_at:
             return Next(None, Step.CONFIRM, settled_at - now, "the sale is settled, but a void may still be on its way")
         _close(conn, last, Failed(FailureClass.REFUSED, "inquiry", "the sale settled"), now, by)
@@ -384,7 +384,7 @@ def _watched(
     if reversal.next_step != Step.WATCH or state not in {states.Reversal.REFUNDING, states.Reversal.REFUND_ACCEPTED}:
         return None
     refund = conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one()
-    at = terms.gateways[reversal.gateway]
+    at = terms.at(reversal.gateway)
     may_resend = refund.send_until + at.settling <= now < refund.started_at + at.replay_window
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
     if isinstance(sighting, Found):

@@ -28,7 +28,9 @@ class AtGateway:
     account: str
     settling: timedelta  # how long absence in an inquiry means nothing (E4)
     replay_window: timedelta  # how long the same reference may be sent again (E4)
-    void_undoes_latest: bool
+
+
+_NOT_CONFIGURED: Final = AtGateway(account="", settling=timedelta(days=1), replay_window=timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Terms:
     gateways: Mapping[str, AtGateway]
     send_within: timedelta  # what was not sent by then is not sent
     answer_within: timedelta  # all time-outs of one call together: a lease lasts for both (E1)
+
+    def at(self, gateway: str) -> AtGateway:
+        """What holds at a gateway; of one that is not configured any more nothing may be concluded or sent again."""
+        return self.gateways.get(gateway, _NOT_CONFIGURED)
 
     def today(self, now: datetime) -> date:
         """The business day of a moment (R5)."""

@@ -147,6 +147,9 @@ Index(
     postgresql_where=text("gateway IS NOT NULL AND state IN ('requested', 'charging', 'retrying', 'review')"),
 )
 
+# R16: the few that wait for another try, whatever batch they came in.
+Index("ix_payments_retrying", payments.c.due_at, postgresql_where=payments.c.state == "retrying")
+
 customer_credits = Table(
     "credits",
     metadata,

@@ -1,0 +1,109 @@
+"""From the books' words to the gateways' and back: pure translations, so that neither knows the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from books import inquire, reverse
+from books.charge import Begun
+from books.outcome import Heard
+from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Void
+from gateways.window import Broke
+from rules.cards import Card
+from rules.errors import CardUnavailable
+from rules.outcomes import Evidence, Failed, FailureClass, NoAnswer, Outcome, Sighting, Unknown
+
+
+def sale(begun: Begun, card: Card, send_by: float) -> Sale:
+    """The call of a sale that was begun."""
+    return Sale(
+        reference=begun.reference,
+        amount_minor=begun.amount_minor,
+        currency=begun.currency,
+        send_by=send_by,
+        card=card,
+        invoice_number=begun.invoice_number,
+        recurring=begun.recurring,
+    )
+
+
+def void(send: reverse.Send, send_by: float) -> Void:
+    """The call of a void."""
+    return Void(
+        reference=send.reference,
+        amount_minor=send.amount_minor,
+        currency=send.currency,
+        send_by=send_by,
+        sale_reference=send.sale_reference,
+        sale_transaction_id=send.sale_transaction_id,
+    )
+
+
+def refund(send: reverse.Send, send_by: float) -> Refund:
+    """The call of a refund."""
+    return Refund(
+        reference=send.reference,
+        amount_minor=send.amount_minor,
+        currency=send.currency,
+        send_by=send_by,
+        sale_reference=send.sale_reference,
+        sale_transaction_id=send.sale_transaction_id,
+        sale_amount_minor=send.sale_amount_minor,
+    )
+
+
+def sale_inquiry(question: inquire.Question, send_by: float) -> Inquiry:
+    """The call that looks a sale up."""
+    return Inquiry(
+        operation=Operation.SALE,
+        reference=question.reference,
+        amount_minor=question.amount_minor,
+        currency=question.currency,
+        started_at=question.started_at,
+        send_by=send_by,
+        transaction_id=question.gateway_transaction_id,
+    )
+
+
+def reversal_inquiry(question: reverse.Question, send_by: float) -> Inquiry:
+    """The call that asks where a sale's money stands, or what became of its refund."""
+    return Inquiry(
+        operation=Operation(question.operation),
+        reference=question.reference,
+        amount_minor=question.amount_minor,
+        currency=question.currency,
+        started_at=question.started_at,
+        send_by=send_by,
+        transaction_id=question.gateway_transaction_id,
+        sale_reference=question.sale_reference,
+        sale_transaction_id=question.sale_transaction_id,
+    )
+
+
+def heard(transaction_id: int, lease_token: int, reply: Reply[Outcome] | Broke) -> Heard:
+    """What a call proved; one that broke by our own fault proves nothing."""
+    match reply:
+        case Broke(where):
+            return Heard(transaction_id, lease_token, Unknown("broke", where), Evidence(None, {"broke": where}))
+        case Reply(result, evidence):
+            return Heard(transaction_id, lease_token, result, evidence)
+
+
+def all_heard(answers: Sequence[tuple[Begun, Reply[Outcome] | Broke]]) -> list[Heard]:
+    """What many sales proved."""
+    return [heard(sale.transaction_id, sale.lease_token, reply) for sale, reply in answers]
+
+
+def sighted(reply: Reply[Sighting] | Broke) -> tuple[Sighting, Evidence]:
+    """What an inquiry proved."""
+    match reply:
+        case Broke(where):
+            return NoAnswer("broke", where), Evidence(None, {"broke": where})
+        case Reply(result, evidence):
+            return result, evidence
+
+
+def without_card(begun: Begun, reason: CardUnavailable) -> Heard:
+    """A sale whose card the vault cannot give was certainly not sent."""
+    outcome = Failed(FailureClass.REFUSED, "card_unavailable", reason.message)
+    return Heard(begun.transaction_id, begun.lease_token, outcome, Evidence(None, {"vault": reason.message}))

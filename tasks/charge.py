@@ -1,0 +1,106 @@
+"""Charge due card payments: begin a group, call the gateways, finish what has answered, all three overlapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from celery import shared_task
+
+from books import charge, claim, outcome, progress
+from books.charge import Begun
+from books.outcome import Heard
+from books.tally import Tally
+from gateways.contract import Reply
+from gateways.window import Window
+from rules.cards import Card
+from rules.errors import CardUnavailable
+from rules.outcomes import Outcome
+from tasks import calls, scopes
+from tasks.context import BY, Call, Context, current
+
+PAYMENTS_MAX: Final = 2_000
+"""Payments of one message; what is left of a batch is woken anew, so that batches take turns."""
+_GATHER_SECONDS: Final = 0.02
+"""How long answers are gathered before they are recorded together."""
+_LOOKS: Final = 3
+"""How often it is looked again for what a busy customer's lock hid."""
+
+
+@shared_task(name="defray.charge")
+def run(batch: int | None = None, lane: str = "", payment: int | None = None) -> str:
+    """Charge what is due of a batch, of a payment, or of those that came alone."""
+    context = current()
+    scope = scopes.of(batch, payment)
+    tally = work(context, scope, PAYMENTS_MAX)
+    with context.transaction() as (conn, now):
+        if isinstance(scope, claim.Batch) and claim.is_left(conn, "charge", scope, now):
+            context.wake.batch(scope.batch_id, "charge", 1)
+        return progress.sentence(conn, scope, tally)
+
+
+def work(context: Context, scope: claim.Scope, most: int) -> Tally:
+    """Charge at most so many due payments of the scope, with as many calls in flight as the window holds."""
+    total, taken, looks = Tally(), 0, 0
+    group = max(1, context.window // 4)
+    window: Window[Begun, Reply[Outcome]]
+    with Window(context.window) as window:
+        while True:
+            room = min(context.window - window.in_flight, most - taken)
+            begun = 0
+            if room >= min(group, most - taken) > 0:
+                begun, turned = _begin(context, scope, min(room, 2 * group), window)
+                total.add(turned)
+                taken += begun
+                looks = 0 if begun else looks + 1
+            if window.in_flight:
+                answers = window.collect(min(group, window.in_flight), _GATHER_SECONDS)
+                total.add(record(context, "reply", calls.all_heard(answers)))
+            elif not begun and (taken >= most or looks >= _LOOKS or not _is_left(context, scope)):
+                return total
+
+
+def _is_left(context: Context, scope: claim.Scope) -> bool:
+    with context.transaction() as (conn, now):
+        return claim.is_left(conn, "charge", scope, now)
+
+
+def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun, Reply[Outcome]]) -> tuple[int, Tally]:
+    """Commit sales as `started`, then hand them to the window."""
+    send_by = context.send_by()
+    with context.transaction() as (conn, now):
+        begun, tally = charge.begin(conn, scope, most, context.terms, now, BY)
+        cards = context.vault.open(conn, [sale.card_token for sale in begun], now) if begun else {}
+        context.forget(conn, tally)
+    calls_to_make, unsent = sales(context, begun, cards, send_by)
+    for sale, call in calls_to_make:
+        window.submit(sale, call)
+    tally.add(record(context, "reply", unsent))
+    return len(begun), tally
+
+
+def sales(
+    context: Context, begun: Sequence[Begun], cards: Mapping[str, Card | CardUnavailable], send_by: float
+) -> tuple[list[tuple[Begun, Call[Outcome]]], list[Heard]]:
+    """The calls of begun sales, and what is heard of those whose card the vault cannot give."""
+    to_make: list[tuple[Begun, Call[Outcome]]] = []
+    unsent: list[Heard] = []
+    for sale in begun:
+        card = cards[sale.card_token]
+        if isinstance(card, CardUnavailable):
+            unsent.append(calls.without_card(sale, card))
+        else:
+            to_make.append((sale, context.sale(sale.gateway, calls.sale(sale, card, send_by))))
+    return to_make, unsent
+
+
+def record(context: Context, kind: str, heard: Sequence[Heard]) -> Tally:
+    """Commit outcomes; what is to be reversed because of them is woken."""
+    if not heard:
+        return Tally()
+    with context.transaction() as (conn, now):
+        tally = outcome.finish(conn, kind, heard, context.terms, now, BY)
+        context.forget(conn, tally)
+    if tally.reversals:
+        context.wake.reversals("void")
+    return tally

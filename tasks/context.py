@@ -1,0 +1,136 @@
+"""What every task of one process works with: database, vault, gateways, terms; built once, after the fork."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
+
+import redis
+from sqlalchemy import Connection, Engine
+
+from books import clock
+from books.tally import Tally
+from books.terms import AtGateway, Terms
+from gateways import registry
+from gateways.contract import Gateway, Inquiry, Refund, Reply, Sale, Void
+from rules.outcomes import Outcome, Sighting
+from settings import GATEWAYS, Settings
+from vault import HourKeys, Keyring, Vault
+from worker import boot
+from worker.wake import Wake
+
+BY: Final = "defray"
+"""Who acts where no person does."""
+
+R_co = TypeVar("R_co", covariant=True, bound=Outcome | Sighting)
+Call = Callable[[], Reply[R_co]]
+"""A call of a gateway, to be made on a thread of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a worker process."""
+
+    engine: Engine
+    wake: Wake
+    vault: Vault = field(repr=False)
+    gateways: Mapping[str, Gateway]
+    terms: Terms
+    window: int
+    lanes: int
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[Connection, datetime]]:
+        """One transaction, with its moment by the database's clock (D2); committed on leaving, rolled back on error."""
+        with self.engine.begin() as conn:
+            yield conn, clock.now(conn)
+
+    def send_by(self) -> float:
+        """The monotonic moment until which a send that is begun now may leave (E1)."""
+        return time.monotonic() + self.terms.send_within.total_seconds()
+
+    def forget(self, conn: Connection, tally: Tally) -> None:
+        """Drop what is not needed any more of the cards (C2)."""
+        if tally.answered_cards:
+            self.vault.drop_security_codes(conn, tally.answered_cards)
+        if tally.spent_cards:
+            self.vault.drop_keys(conn, tally.spent_cards)
+
+    # A gateway is looked up when its call is made, on that thread: one that is not configured any more proves nothing.
+
+    def sale(self, gateway: str, sale: Sale) -> Call[Outcome]:
+        """A sale, ready to be made."""
+        return lambda: self.gateways[gateway].sale(sale)
+
+    def void(self, gateway: str, void: Void) -> Call[Outcome]:
+        """A void, ready to be made."""
+        return lambda: self.gateways[gateway].void(void)
+
+    def refund(self, gateway: str, refund: Refund) -> Call[Outcome]:
+        """A refund, ready to be made."""
+        return lambda: self.gateways[gateway].refund(refund)
+
+    def inquire(self, gateway: str, inquiry: Inquiry) -> Call[Sighting]:
+        """An inquiry, ready to be made."""
+        return lambda: self.gateways[gateway].inquire(inquiry)
+
+
+def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
+    """Put the parts together from the settings."""
+    gateways = {name: _gateway(name, settings) for name in settings.gateways}
+    _, redis_url = settings.servers()
+    hours = HourKeys(redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1))
+    return Context(
+        engine=engine,
+        wake=wake,
+        vault=Vault(Keyring.load_or_create(settings.key_file), hours),
+        gateways=gateways,
+        terms=terms(settings, gateways),
+        window=settings.window,
+        lanes=settings.lanes,
+    )
+
+
+def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
+    """The books' terms, with what each gateway promises."""
+    return Terms(
+        zone=settings.business_time_zone,
+        policy=settings.retry_policy,
+        gateways={
+            name: AtGateway(
+                account=gateway.account,
+                settling=gateway.traits.settling,
+                replay_window=gateway.traits.replay_window,
+            )
+            for name, gateway in gateways.items()
+        },
+        send_within=settings.send_within,
+        answer_within=settings.answer_within,
+    )
+
+
+def _gateway(name: str, settings: Settings) -> Gateway:
+    config = {key.removeprefix(f"{name}_"): getattr(settings, key) for key in GATEWAYS[name]}
+    return registry.build(
+        name,
+        config,
+        pool_size=settings.window,
+        connect_timeout=settings.connect_timeout.total_seconds(),
+        read_timeout=settings.read_timeout.total_seconds(),
+    )
+
+
+_built: dict[int, Context] = {}
+
+
+def current() -> Context:
+    """This process's context, built at its first task."""
+    process = boot.process()
+    if id(process) not in _built:
+        _built.clear()
+        _built[id(process)] = build(process.settings, process.engine, process.wake)
+    return _built[id(process)]

@@ -1,0 +1,41 @@
+"""Post due payments that need no gateway: checks, cash and the like."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from celery import shared_task
+
+from books import claim, post, views
+from books.tally import Tally
+from tasks import scopes
+from tasks.context import BY, Context, current
+
+GROUP: Final = 500
+"""Payments of one transaction."""
+GROUPS_MAX: Final = 20
+"""Transactions of one message; what is left of a batch is woken anew, so that batches take turns."""
+
+
+@shared_task(name="defray.post")
+def run(batch: int | None = None, lane: str = "", payment: int | None = None) -> str:
+    """Post what is due of a batch, of a payment, or of those that came alone."""
+    context = current()
+    scope = scopes.of(batch, payment)
+    tally = work(context, scope)
+    with context.transaction() as (conn, now):
+        if isinstance(scope, claim.Batch) and claim.is_left(conn, "post", scope, now):
+            context.wake.batch(scope.batch_id, "post", 1)
+        return views.progress_sentence(conn, scope, tally)
+
+
+def work(context: Context, scope: claim.Scope) -> Tally:
+    """Post group after group until nothing is due."""
+    total = Tally()
+    for _ in range(GROUPS_MAX):
+        with context.transaction() as (conn, now):
+            tally = post.post_due(conn, scope, GROUP, context.terms.today(now), now, BY)
+        total.add(tally)
+        if not tally.posted and not tally.set_aside:
+            break
+    return total
