@@ -43,8 +43,8 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
     """Charge at most so many due payments of the scope, with as many calls in flight as the window holds."""
     total, taken, looks = Tally(), 0, 0
     group = max(1, context.window // 4)
-    window: Window[Begun, Reply[Outcome]]
-    with Window(context.window) as window:
+    window: Window[Begun, Reply[Outcome]] = Window(context.window)
+    with window:
         while True:
             room = min(context.window - window.in_flight, most - taken)
             begun = 0

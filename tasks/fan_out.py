@@ -15,8 +15,8 @@ def every(size: int, calls: Sequence[tuple[K, Callable[[], R]]]) -> list[tuple[K
     """Make the calls, at most `size` at a time, and give each one's answer beside its key."""
     if not calls:
         return []
-    window: Window[K, R]
-    with Window(min(size, len(calls))) as window:
+    window: Window[K, R] = Window(min(size, len(calls)))
+    with window:
         for key, call in calls:
             window.submit(key, call)
     return window.collect(len(calls), 0)

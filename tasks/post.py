@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from books import claim, post, views
+from books import claim, post, progress
 from books.tally import Tally
 from tasks import scopes
 from tasks.context import BY, Context, current
@@ -26,7 +26,7 @@ def run(batch: int | None = None, lane: str = "", payment: int | None = None) ->
     with context.transaction() as (conn, now):
         if isinstance(scope, claim.Batch) and claim.is_left(conn, "post", scope, now):
             context.wake.batch(scope.batch_id, "post", 1)
-        return views.progress_sentence(conn, scope, tally)
+        return progress.sentence(conn, scope, tally)
 
 
 def work(context: Context, scope: claim.Scope) -> Tally:

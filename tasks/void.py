@@ -21,10 +21,10 @@ MOST: Final = 100
 def run(payment: int | None = None) -> str:
     """Void what is due, or one payment's charge."""
     steps = work(current(), payment, MOST)
+    if not steps:
+        return "no void is due"
     voided = sum(step.move == "void" for step in steps)
-    return (
-        f"sent {len(steps)} voids: {voided} made, {len(steps) - voided} to be looked at" if steps else "no void is due"
-    )
+    return f"sent {len(steps)} voids: {voided} made, {len(steps) - voided} to be looked at"
 
 
 def work(context: Context, payment_id: int | None, most: int) -> list[Next]:
