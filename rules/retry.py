@@ -301,8 +301,7 @@ def _slot(
     if advice.decline is DeclineClass.SOFT_TECHNICAL:
         return _technical_slot(history, floor, now, policy, zone, salt)
     days, _ = _row(advice.decline, policy)
-    used = _declines(history, advice.decline) - 1
-    for day in days[used:]:
+    for day in days:
         target = _first_day(history, zone) + day * _DAY
         slot = _morning(_shifted(target, advice.decline, history, policy, zone), policy, zone, salt)
         if slot >= max(floor, now + policy.spacing):

@@ -257,6 +257,13 @@ def test_does_not_look_like_a_card_number(text: str) -> None:
     assert not looks_like_card_number(text)
 
 
+def test_number_in_mixed_notation_is_no_card() -> None:
+    """B61: a date beside a telephone number is not refused, even if all their digits pass Luhn by chance."""
+    check = luhn_complete("20261124555010")[-1]
+    assert not looks_like_card_number(f"2026-11-24 555-010{check}")
+    assert looks_like_card_number(f"2026-11-24-555-010{check}")
+
+
 @given(
     digits=st.text("0123456789", min_size=12, max_size=18),
     separator=st.sampled_from(["", " ", "-", "."]),

@@ -33,6 +33,12 @@ def test_number_is_masked_to_its_last_four(number: str, separator: str, around: 
     assert number[:6] not in masked.replace(separator, "") if separator else number[:6] not in masked
 
 
+def test_overlapping_numbers_are_masked_as_one() -> None:
+    """B61: where a number and a longer run both pass the check, nothing of either is left."""
+    tail = next(f"{n:03}" for n in range(1_000) if luhn_valid(f"4111111111111111{n:03}"))
+    assert redact_text(f"4111 1111 1111 1111 {tail} end") == f"************1{tail} end"
+
+
 def test_number_run_together_with_other_digits() -> None:
     """B61: number, expiry and code written as one run of digits are masked together."""
     assert redact_text("track 41111111111111112912123") == "track ************2123"
@@ -135,6 +141,7 @@ class Wrapper:
         {"4111111111111111": 1},
         ({1, 2}, {"x": "4111111111111111"}),
         Card(number="4111111111111111", exp_month=12, exp_year=2029),
+        [Card(number="0", exp_month=12, exp_year=2029, security_code="123")],
         [Wrapper({"n": "4111111111111111"})],
         ValueError("4111111111111111"),
     ],

@@ -127,6 +127,12 @@ def test_technical_row() -> None:
     assert hours == [1, 6, 24, 72, 144]
 
 
+def test_technical_row_ends_on_day_seven() -> None:
+    """R16: a technical retry that would fall behind the row's end is made on its last morning, and none after it."""
+    assert planned([TECHNICAL] * 5, FIRST + 5 * DAY) == datetime(2027, 3, 9, 9)  # 5 + 3 = day 8; day 7 is the last
+    assert planned([TECHNICAL] * 5, FIRST + 7 * DAY) is None
+
+
 def test_day_and_hour_follow_the_payers_clock() -> None:
     """R16: the morning stays a morning when the clocks change in between (14 March 2027 in New York)."""
     first = datetime(2027, 3, 12, 3, 30, tzinfo=UTC)  # Thursday 11 March, 22:30 in New York, five hours behind
@@ -159,6 +165,14 @@ def test_mastercards_waits(said: DeclineClass, advice: str, hours: int, expected
     assert decision.due_at.astimezone(NEW_YORK).replace(tzinfo=None) == expected
 
 
+def test_advised_waits_count_as_dated_retries() -> None:
+    """R16: Mastercard's waits give no more retries than the dated row has."""
+    policy = RetryPolicy(dated_days=(3,))
+    for classes, expected in (([DATED], RetryAt), ([DATED, DATED], End)):
+        decision = decide(declined(DATED, "25"), history(*classes), MASTERCARD, FIRST, policy, NEW_YORK, 7)
+        assert isinstance(decision, expected)
+
+
 def test_dated_days_follow_an_advised_wait() -> None:
     """R16: after an advised wait the dated row's later days go on."""
     after_wait = datetime(2027, 3, 6, 9, 0, tzinfo=NEW_YORK)  # day 4
@@ -178,6 +192,7 @@ def test_dated_days_follow_an_advised_wait() -> None:
         (NEW_DATA, "54", "02", Brand.MASTERCARD, NEW_DATA),  # "later" lifts nothing else
         (HARD, "43", "24", Brand.MASTERCARD, HARD),
         (HARD, "82", "02", Brand.MASTERCARD, HARD),
+        (HARD, "43", "01", Brand.MASTERCARD, HARD),  # new data do not revive a dead card
         (GENERIC, "05", "40", Brand.MASTERCARD, GENERIC),  # prepaid card: informational
         (DATED, "51", "02", Brand.VISA, HARD),  # Visa's 02 stops this payment
         (DATED, "51", "03", Brand.VISA, HARD),
