@@ -131,11 +131,11 @@ _NEW_BESIDE_UNKNOWN = text(f"""
     SELECT p.id, p.customer_id, p.currency, p.invoice_ids FROM payments p
     WHERE {_OURS} AND p.gateway IS NOT NULL AND p.customer_id = ANY(CAST(:customer_ids AS bigint[]))
     ORDER BY p.id""")
-_ALIKE = text(f"""
+_ALIKE = text("""
     SELECT id FROM (
-        SELECT p.id, first_value(p.id) OVER (PARTITION BY p.content_digest ORDER BY p.id) AS first
-        FROM payments p WHERE {_OURS}
-    ) AS p WHERE id <> first ORDER BY id""")
+        SELECT id, first_value(id) OVER (PARTITION BY content_digest ORDER BY id) AS first
+        FROM payments WHERE batch_id = :batch_id
+    ) AS p WHERE id <> first AND id BETWEEN :first AND :last ORDER BY id""")
 _DROP = text("DELETE FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))")
 _TELL = text(f"""
     INSERT INTO events (at, what, customer_id, payment_id, batch_id, to_state, by)
