@@ -52,6 +52,6 @@ secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
 	@$(VENV)/python -m local.compose_secrets
 
 clean: ## Delete .venv, the data under .defray and what tools left
-	@if [ -x $(VENV)/python ]; then $(VENV)/python -m local.clean; fi
+	@if $(VENV)/python -c 'import psycopg, redis' 2>/dev/null; then $(VENV)/python -m local.clean; fi
 	rm -rf .defray .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

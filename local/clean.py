@@ -4,8 +4,10 @@ Under root they lie outside the home (see `local.account`), where deleting the h
 """
 
 import os
+import sys
 from pathlib import Path
 
+from local.errors import LocalError
 from local.postgres import Postgres
 from local.valkey import Valkey
 
@@ -18,4 +20,7 @@ def remove_servers(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    remove_servers(Path(os.environ.get("DEFRAY_HOME", ".defray")))
+    try:
+        remove_servers(Path(os.environ.get("DEFRAY_HOME") or ".defray"))
+    except LocalError as error:
+        sys.exit(str(error))

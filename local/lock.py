@@ -4,8 +4,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from local.errors import LocalError
 
-class AlreadyInUse(RuntimeError):
+
+class AlreadyInUse(LocalError):
     """Another process owns what the lock guards."""
 
 

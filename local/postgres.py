@@ -24,6 +24,7 @@ from psycopg import sql
 
 from local import pids
 from local.account import data_folder, keep, popen_as, reachable_copy, remembered, service_account
+from local.errors import LocalError
 from local.lock import OwnerLock
 from local.ports import LOOPBACK, free_port
 
@@ -49,7 +50,7 @@ _FAST_SHUTDOWN = 60.0
 _IMMEDIATE_SHUTDOWN = 15.0
 
 
-class PostgresFailed(RuntimeError):
+class PostgresFailed(LocalError):
     """PostgreSQL could not be set up or started; the text says why and where its log is."""
 
 

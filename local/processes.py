@@ -18,6 +18,7 @@ from pathlib import Path
 
 from local import pids
 from local.account import keep
+from local.errors import LocalError
 from local.ports import answers
 from local.topology import Process
 
@@ -26,7 +27,7 @@ _READY_WITHIN = 60.0
 _POLL = 0.05
 
 
-class ChildFailed(RuntimeError):
+class ChildFailed(LocalError):
     """A child ended, or was not ready in time; the text says which, how, and what its log says last."""
 
 

@@ -60,7 +60,7 @@ def run(
 ) -> int:
     """Bring everything up, do the main job, stay up until Ctrl-C (`once`: end after the job); return an exit code.
 
-    0 where the job says that all went well. Raises what `stack` raises.
+    0 where the job says that all went well. Raises LocalError as `stack` does.
     """
     went_well = False
     try:
@@ -89,8 +89,7 @@ def stack(home: Path, environment: Mapping[str, str], interrupts: Interrupts, sa
     """Keep the parts running while the block runs; stop all of them, and nothing else, after it.
 
     `environment` says what is not to be embedded (DEFRAY_DATABASE_URL, DEFRAY_REDIS_URL) and is passed on to
-    every child. Raises AlreadyInUse where the home is up already, ChildFailed, PostgresFailed or ValkeyFailed
-    where a part doesn't start.
+    every child. Raises LocalError where the home is up already or a part doesn't start.
     """
     home = home.resolve()
     with ExitStack() as parts:

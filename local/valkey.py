@@ -23,6 +23,7 @@ from redis.retry import Retry
 
 from local import pids
 from local.account import data_folder, keep, popen_as, reachable_copy, remembered, service_account
+from local.errors import LocalError
 from local.lock import OwnerLock
 from local.ports import LOOPBACK, free_port
 from local.postgres import say_on_stderr
@@ -37,7 +38,7 @@ _SETTINGS = {
 _SHUTDOWN = 10.0
 
 
-class ValkeyFailed(RuntimeError):
+class ValkeyFailed(LocalError):
     """Valkey could not be started; the text says why and where its log is."""
 
 

@@ -129,12 +129,16 @@ def test_other_commands_find_it(tmp_path: Path) -> None:
 
 
 def test_clean_removes_the_servers_data(tmp_path: Path) -> None:
-    """`make clean` leaves no data behind, under root neither outside the home."""
+    """`make clean` leaves no data behind, under root neither outside the home, and none in use is touched."""
     home = tmp_path / "home"
     with ExitStack() as parts:
         up.databases(home, {}, parts, print)
     folders = [Postgres(home)._folder, Valkey(home)._folder]
     assert all(folder.exists() for folder in folders)
-    argv = [sys.executable, "-m", "local.clean"]
-    subprocess.run(argv, env={**os.environ, "DEFRAY_HOME": str(home)}, check=True)
+    argv, environment = [sys.executable, "-m", "local.clean"], {**os.environ, "DEFRAY_HOME": str(home)}
+    with ExitStack() as parts:
+        up.databases(home, THEIRS | {"DEFRAY_REDIS_URL": ""}, parts, print)
+        refused = subprocess.run(argv, env=environment, capture_output=True, text=True)
+        assert f"the broker of {home} is in use by process {os.getpid()}" in refused.stderr
+    subprocess.run(argv, env=environment, check=True)
     assert not any(folder.exists() for folder in folders)
