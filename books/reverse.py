@@ -165,8 +165,8 @@ def _begin(conn: Connection, reversal: Row[Any], operation: str, then: Step, ter
             "id": reversal.id,
             "step": then.value,
             "due_at": send_until + terms.answer_within,
-            "voids": operation == "void",
-            "refunds": operation == "refund",
+            "voids": int(operation == "void"),
+            "refunds": int(operation == "refund"),
             "asked": 0,
         },
     )
