@@ -87,7 +87,7 @@ class Producer:
                 cards = {sealed.token: sealed}
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
-            origin = record.Origin(caller, by, interactive=interactive)
+            origin = record.Origin(caller, by, interactive=interactive, card_once=card is not None)
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)

@@ -46,8 +46,8 @@ def test_a_card_is_recorded(office: Office) -> None:
     recorded = office.pay("k1", GOOD_CARD, amount="50.00")
     [row] = office.rows("""
         SELECT gateway, next_step, card_brand, card_last_four, card_exp_month, card_exp_year, post_date,
-               card_token IN (SELECT token FROM card_vault), length(card_fingerprint) > 20 FROM payments""")
-    assert row == ("payflow", "charge", "visa", "1111", 12, 2039, None, True, True)
+               card_token IN (SELECT token FROM card_vault), length(card_fingerprint) > 20, card_once FROM payments""")
+    assert row == ("payflow", "charge", "visa", "1111", 12, 2039, None, True, True, True)
     assert office.bell.rung == [("payment", recorded.payment_id, "charge")]
     assert not office.rows("SELECT 1 FROM payments p WHERE p::text LIKE '%4111111111111111%'")
 
@@ -180,10 +180,12 @@ def test_the_same_key_for_something_else(office: Office) -> None:
 
 
 def test_another_card_is_other_content(office: Office) -> None:
-    """R15: the card belongs to the content, whatever token it has."""
+    """R15, C2: the card belongs to the content, whatever token it has; a stored card is not for one payment alone."""
     office.bill("C-1", {"7": 5000})
     office.pay("k1", GOOD_CARD, amount="50.00")
     [same] = office.producer.keep_cards([GOOD_CARD])
+    assert office.pay("k2", amount="50.00", card_token=same.token, allow_overlap=True).new
+    assert office.rows("SELECT card_once FROM payments ORDER BY id") == [(True,), (False,)]
     assert not office.pay("k1", amount="50.00", card_token=same.token).new
     [other] = office.producer.keep_cards([type(GOOD_CARD)("4012888888881881", 12, 2039)])
     with pytest.raises(KeyReused):
