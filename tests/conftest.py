@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 
 from tests import servers
 
-for _name in [name for name in os.environ if name.startswith("DEFRAY_") and not name.startswith("DEFRAY_TEST_")]:
+_FOR_TESTS = ("DEFRAY_TEST_", "DEFRAY_RECEIVABLES")
+for _name in [name for name in os.environ if name.startswith("DEFRAY_") and not name.startswith(_FOR_TESTS)]:
     del os.environ[_name]
 
 
