@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from books import claim
+from books import apart, claim
 from books.history import Move, Subject, advance
 from books.sweep import tend
 from books.tally import Tally
@@ -191,7 +191,17 @@ def begin(
         )
         tally.postponed = len(postponed)
     _turn(conn, turns, tally, now, by)
-    return _start(conn, charges, facts, terms, now, by), tally
+    begun: list[Begun] = []
+
+    def set_aside(charge: tuple[Row[Any], int], error: str) -> None:
+        claim.put_off(conn, charge[0], f"the charge could not be begun ({error}): a person must look", now, by)
+        tally.set_aside += 1
+
+    def write(group: Sequence[tuple[Row[Any], int]]) -> None:
+        begun.extend(_start(conn, group, facts, terms, now, by))
+
+    apart.each(conn, charges, write, set_aside)
+    return begun, tally
 
 
 def _start(

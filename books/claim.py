@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, text
+
+from books.history import tell
 
 Step = Literal["post", "charge"]
 
@@ -50,12 +52,13 @@ def _of(scope: Scope) -> dict[str, int]:
             return {}
 
 
+# Where somebody waits for one payment, its customer is waited for; everybody else passes over who is busy.
 _CANDIDATES: Final = {
     kind: text(f"""
         SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id
         WHERE p.next_step = :step AND {within} AND p.due_at <= :now
         ORDER BY p.customer_id, p.id LIMIT :most
-        FOR NO KEY UPDATE OF c SKIP LOCKED""")
+        FOR NO KEY UPDATE OF c {"" if kind is Single else "SKIP LOCKED"}""")
     for kind, within in _WITHIN.items()
 }
 # Read again once the customer is ours: a candidate may have been worked on since the first statement's snapshot.
@@ -87,3 +90,12 @@ _LOCK = text("SELECT id FROM customers WHERE id = ANY(CAST(:ids AS bigint[])) OR
 def customers(conn: Connection, customer_ids: Sequence[int]) -> None:
     """Lock customers in ascending order, once a transaction and before any payment or invoice (B3)."""
     conn.execute(_LOCK, {"ids": sorted(set(customer_ids))})
+
+
+_PUT_OFF = text("UPDATE payments SET due_at = :until, reason = :why WHERE id = :id")
+
+
+def put_off(conn: Connection, payment: Row[Any], why: str, now: datetime, by: str) -> None:
+    """Set a due payment that the database refuses aside for a quarter of an hour, with an alarm."""
+    conn.execute(_PUT_OFF, {"id": payment.id, "until": now + timedelta(minutes=15), "why": why})
+    tell(conn, "alarm.payment_set_aside", now, by, why, customer_id=payment.customer_id, payment_id=payment.id)

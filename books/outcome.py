@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import DBAPIError
 
-from books import claim, void
+from books import apart, claim, void
 from books.charge import card_counts, standing
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
@@ -23,7 +22,6 @@ from books.terms import Terms
 from rules import retry, states
 from rules.cards import Brand
 from rules.charging import fits
-from rules.errors import MoveRefused
 from rules.outcomes import (
     Approved,
     DeclineClass,
@@ -105,7 +103,6 @@ _ASK_AGAIN = text("""
     UPDATE gateway_transactions t SET due_at = v.due_at, lease_token = NULL
     FROM unnest(CAST(:ids AS bigint[]), CAST(:dues AS timestamptz[])) AS v(id, due_at)
     WHERE t.id = v.id AND t.next_step IS NOT NULL""")
-_REFUSALS = (DBAPIError, MoveRefused, RuntimeError)
 
 
 def finish(conn: Connection, kind: str, heard: Sequence[Heard], terms: Terms, now: datetime, by: str) -> Tally:
@@ -119,23 +116,14 @@ def finish(conn: Connection, kind: str, heard: Sequence[Heard], terms: Terms, no
         return tally
     claim.customers(conn, conn.execute(_OWNERS, {"ids": [one.transaction_id for one in heard]}).scalars().all())
     witness(conn, kind, now, [(one.transaction_id, one.evidence) for one in heard])
-    try:
-        with conn.begin_nested():
-            return _record(conn, heard, terms, now, by)
-    except _REFUSALS:
-        for one in heard:
-            tally.add(_record_alone(conn, one, terms, now, by))
-    return tally
 
-
-def _record_alone(conn: Connection, one: Heard, terms: Terms, now: datetime, by: str) -> Tally:
-    try:
-        with conn.begin_nested():
-            return _record(conn, [one], terms, now, by)
-    except _REFUSALS as error:
-        why = f"the outcome could not be recorded ({type(error).__name__}): a person must look"
+    def set_aside(one: Heard, error: str) -> None:
+        why = f"the outcome could not be recorded ({error}): a person must look"
         tell(conn, "alarm.outcome_set_aside", now, by, why, gateway_transaction_id=one.transaction_id)
-        return Tally(set_aside=1)
+        tally.set_aside += 1
+
+    apart.each(conn, heard, lambda group: tally.add(_record(conn, group, terms, now, by)), set_aside)
+    return tally
 
 
 def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime, by: str) -> Tally:

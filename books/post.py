@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import DBAPIError
 
-from books import claim
-from books.history import Booking, Move, Subject, advance, book, tell
+from books import apart, claim
+from books.history import Booking, Move, Subject, advance, book
 from books.sweep import tend
 from books.tally import Tally
 from rules import ledger, states
@@ -241,9 +240,6 @@ def post(
     return posted
 
 
-_PUT_OFF = text("UPDATE payments SET due_at = :until, reason = :why WHERE id = :id")
-
-
 def post_due(conn: Connection, scope: claim.Scope, most: int, today: date, now: datetime, by: str) -> Tally:
     """Claim due payments that need no gateway, and post them.
 
@@ -255,23 +251,14 @@ def post_due(conn: Connection, scope: claim.Scope, most: int, today: date, now: 
         return tally
     if isinstance(scope, claim.Batch):
         tend(conn, scope.batch_id, now)
-    try:
-        with conn.begin_nested():
-            post(conn, claimed, {payment.id: payment.total_minor for payment in claimed}, now, today, by)
-        tally.posted = len(claimed)
-    except DBAPIError:
-        for payment in claimed:
-            _post_alone(conn, payment, tally, now, today, by)
-    return tally
 
+    def write(group: Sequence[Row[Any]]) -> None:
+        post(conn, group, {payment.id: payment.total_minor for payment in group}, now, today, by)
 
-def _post_alone(conn: Connection, payment: Row[Any], tally: Tally, now: datetime, today: date, by: str) -> None:
-    try:
-        with conn.begin_nested():
-            post(conn, [payment], {payment.id: payment.total_minor}, now, today, by)
-        tally.posted += 1
-    except DBAPIError as error:
-        why = f"the payment could not be posted ({type(error).__name__}): a person must look"
-        conn.execute(_PUT_OFF, {"id": payment.id, "until": now + timedelta(minutes=15), "why": why})
-        tell(conn, "alarm.payment_set_aside", now, by, why, customer_id=payment.customer_id, payment_id=payment.id)
+    def set_aside(payment: Row[Any], error: str) -> None:
+        claim.put_off(conn, payment, f"the payment could not be posted ({error}): a person must look", now, by)
         tally.set_aside += 1
+
+    apart.each(conn, claimed, write, set_aside)
+    tally.posted = len(claimed) - tally.set_aside
+    return tally

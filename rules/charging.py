@@ -54,7 +54,7 @@ def decide(
 
 
 def fits(outcome: Outcome, amount_minor: int, currency: str, reference: int) -> Outcome:
-    """R18: an approval of another amount, currency or reference than was asked for is no approval but held for a person.
+    """R18: an approval of another amount, currency or reference than was asked for is none: it is held for a person.
 
     `Approved.reference` is compared where the gateway repeated ours: in decimal digits or in base 36.
     """

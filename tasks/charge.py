@@ -23,6 +23,8 @@ PAYMENTS_MAX: Final = 2_000
 """Payments of one message; what is left of a batch is woken anew, so that batches take turns."""
 _GATHER_SECONDS: Final = 0.02
 """How long answers are gathered before they are recorded together."""
+_LAST_ANSWERS_SECONDS: Final = 0.5
+"""How long they are gathered when nothing is left to begin."""
 _LOOKS: Final = 3
 """How often it is looked again for what a busy customer's lock hid."""
 
@@ -46,15 +48,16 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
     window: Window[Begun, Reply[Outcome]] = Window(context.window)
     with window:
         while True:
-            room = min(context.window - window.in_flight, most - taken)
             begun = 0
-            if room >= min(group, most - taken) > 0:
+            room = min(context.window - window.in_flight, most - taken)
+            if room >= min(group, most - taken) > 0 and looks < _LOOKS:
                 begun, turned = _begin(context, scope, min(room, 2 * group), window)
                 total.add(turned)
                 taken += begun
                 looks = 0 if begun else looks + 1
             if window.in_flight:
-                answers = window.collect(min(group, window.in_flight), _GATHER_SECONDS)
+                patience = _GATHER_SECONDS if looks < _LOOKS else _LAST_ANSWERS_SECONDS
+                answers = window.collect(min(group, window.in_flight), patience)
                 total.add(record(context, "reply", calls.all_heard(answers)))
             elif not begun and (taken >= most or looks >= _LOOKS or not _is_left(context, scope)):
                 return total

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-import redis
 from sqlalchemy import Engine, text
 
 from books import clock, inquire, reverse, void
@@ -68,7 +67,7 @@ class House:
             now = clock.now(conn)
             record_customers(conn, [NewCustomer(customer)], now, "test")
             new = [
-                NewInvoice(customer, number, BILLED + timedelta(days=place), BILLED + timedelta(days=30), currency, minor)
+                NewInvoice(customer, number, BILLED + timedelta(days=place), BILLED, currency, minor)
                 for place, (number, minor) in enumerate(owed.items())
             ]
             record_invoices(conn, new, now, "test")
@@ -195,8 +194,8 @@ class House:
 
     def ledger(self) -> dict[str, int]:
         """Balance of each account, in minor units; zeros are left out."""
-        rows = self.rows("SELECT account, sum(amount_minor) AS balance FROM postings GROUP BY 1 HAVING sum(amount_minor) <> 0")
-        return {row.account: int(row.balance) for row in rows}
+        rows = self.rows("SELECT account, sum(amount_minor) AS balance FROM postings GROUP BY 1")
+        return {row.account: int(row.balance) for row in rows if row.balance}
 
     def rows(self, statement: str, **values: object) -> list[Any]:
         """What a query finds."""

@@ -22,7 +22,7 @@ def test_a_void_returns_invoices_to_pending_and_the_money_to_the_card(house: Hou
 
 
 def test_a_settled_sale_is_refunded(house: House) -> None:
-    """R11, B24, B50: a void that the gateway refuses because the sale is settled becomes one refund, recorded as such."""
+    """R11, B24, B50: a void that the gateway refuses since the sale is settled becomes one refund, recorded as such."""
     house.bill("C-1", {"A": 6000})
     payments = [house.pay(6000, card()), house.pay(5000, card(AMEX, "1234"), allow_overlap=True)]
     house.work()
