@@ -1,0 +1,79 @@
+"""Gateways, cards and operations as the tests of gateways need them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from gateways.contract import Gateway, Inquiry, Operation, Refund, Sale, Void
+from gateways.registry import build
+from rules.cards import Card
+
+NUMBER = "4111111111111111"
+CODE = "123"
+REFERENCE = 2611240000010410101
+ANOTHER = 2611240000010410102
+ORDER = str(REFERENCE)
+PNREF = "A10A7C3E51D2"
+
+CARD = Card(
+    NUMBER,
+    12,
+    2030,
+    CODE,
+    name="Ada Example",
+    street="123 Main St.",
+    city="Anytown",
+    state="NY",
+    postal_code="12345-6789",
+    country="US",
+)
+
+CONFIGS = {
+    "payflow": {"user": "sandbox", "vendor": "sandbox", "partner": "PayPal", "password": "sandbox-secret"},
+    "plugnpay": {"publisher_name": "pnpdemo", "publisher_password": "sandbox-secret"},
+}
+
+
+def soon() -> float:
+    """A moment on the monotonic clock by which any test's call was sent."""
+    return time.monotonic() + 30
+
+
+def gateway(name: str, url: str, read_timeout: float = 10.0, **config: str) -> Gateway:
+    """The gateway `name` at `url`, with the sandbox's credentials."""
+    return build(name, {"url": url, **CONFIGS[name], **config}, 4, 2.0, read_timeout)
+
+
+def sale(**changes: Any) -> Sale:
+    """118.50 USD on CARD for one invoice."""
+    asked = Sale(REFERENCE, 11850, "USD", soon(), card=CARD, invoice_number="INV-10042")
+    return replace(asked, **changes)
+
+
+def void(**changes: Any) -> Void:
+    """The void of that sale."""
+    return replace(Void(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF), **changes)
+
+
+def refund(**changes: Any) -> Refund:
+    """The refund of all of that sale."""
+    return replace(Refund(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF, 11850), **changes)
+
+
+def inquiry(operation: Operation = Operation.SALE, **changes: Any) -> Inquiry:
+    """An inquiry for that sale, or for the void or refund of it."""
+    reference = REFERENCE if operation is Operation.SALE else ANOTHER
+    asked = Inquiry(
+        operation,
+        reference,
+        11850,
+        "USD",
+        datetime.now(UTC),
+        soon(),
+        sale_reference=REFERENCE,
+        sale_transaction_id=PNREF,
+    )
+    return replace(asked, **changes)
