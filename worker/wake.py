@@ -76,7 +76,7 @@ class Wake:
                 self._app.send_task(
                     f"defray.{step}", kwargs=arguments, queue=queue, retry=True, retry_policy=_ONCE_MORE
                 )
-        except OperationalError as reason:
+        except OperationalError as reason:  # away, or full, or a replica since a failover
             _log.warning("nobody was woken for defray.%s, the sweeper will: no broker: %s", step, reason)
             return False
         return True

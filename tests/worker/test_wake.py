@@ -7,11 +7,13 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from local.valkey import Valkey
 from rules.errors import DefrayError
 from worker.wake import Wake
 
@@ -114,3 +116,20 @@ def test_broker_is_silent(caplog: pytest.LogCaptureFixture) -> None:
         assert time.monotonic() - began < 8
         assert "nobody was woken" in caplog.text
         wake.close()
+
+
+def test_broker_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """D3: a broker that is full, and evicts nothing, is logged, too: the payment is recorded all the same."""
+    valkey = Valkey(tmp_path)
+    valkey.start()
+    wake = Wake(valkey.url)
+    try:
+        with redis.Redis.from_url(valkey.url) as client:
+            client.config_set("maxmemory", 1)
+        with caplog.at_level(logging.WARNING):
+            assert wake.payment(12, "charge") is False
+    finally:
+        wake.close()
+        valkey.stop()
+        valkey.remove()
+    assert "nobody was woken" in caplog.text
