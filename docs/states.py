@@ -1,0 +1,28 @@
+"""Prints docs/states.md: the states and moves as `rules/states.py` has them. `python -m docs.states > docs/states.md`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from rules import states
+from rules.states import Moves
+
+_TITLES: tuple[tuple[str, str, type[StrEnum], Moves], ...] = (
+    ("Payment", "where a payment stands", states.Payment, states.PAYMENT_MOVES),
+    ("Gateway transaction", "one operation at a gateway", states.Transaction, states.TRANSACTION_MOVES),
+    ("Reversal", "getting the money back to the card", states.Reversal, states.REVERSAL_MOVES),
+)
+
+
+def document() -> str:
+    """The whole page."""
+    parts = ["# States and moves\n\nMade from `rules/states.py` by `python -m docs.states`; a move that is not drawn raises.\n"]
+    for title, meaning, kind, moves in _TITLES:
+        first = next(iter(kind))
+        arrows = "\n".join(f"    {source} --> {target}: {move}" for (source, move), target in moves.items())
+        parts.append(f"## {title}: {meaning}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n{arrows}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(document(), end="")  # noqa: T201 - printing is what it is for
