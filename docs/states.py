@@ -1,4 +1,4 @@
-"""Prints docs/states.md: the states and moves as `rules/states.py` has them. `python -m docs.states > docs/states.md`."""
+"""Prints docs/states.md, the states and moves of `rules/states.py`: `python -m docs.states > docs/states.md`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TITLES: tuple[tuple[str, str, type[StrEnum], Moves], ...] = (
 
 def document() -> str:
     """The whole page."""
-    parts = ["# States and moves\n\nMade from `rules/states.py` by `python -m docs.states`; a move that is not drawn raises.\n"]
+    parts = ["# States and moves\n\nMade from `rules/states.py` by `python -m docs.states`. Any other move raises.\n"]
     for title, meaning, kind, moves in _TITLES:
         first = next(iter(kind))
         arrows = "\n".join(f"    {source} --> {target}: {move}" for (source, move), target in moves.items())
