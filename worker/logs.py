@@ -20,7 +20,9 @@ class RedactingFormatter(logging.Formatter):
     """Redacts the whole line with its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text, redacted."""
+        """The record as text, redacted; a task's seconds are rounded, since their digits may look like a card's."""
+        if isinstance(record.args, dict) and isinstance(seconds := record.args.get("runtime"), float):
+            record.args = {**record.args, "runtime": round(seconds, 3)}
         return redact_text(super().format(record))
 
 
