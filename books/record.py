@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from books.claim import Step
 from rules.cards import Brand, expires_before
+from rules.charging import WhenOwedLess
 from rules.errors import Fault, shown
 from rules.methods import Method
 from rules.requests import PaymentRequest, digest
@@ -153,11 +154,12 @@ def record(
     route: Route,
     now: datetime,
     today: date,
+    when_owed_less: WhenOwedLess = WhenOwedLess.ASK,
 ) -> list[Recorded | list[Fault]]:
     """Insert what is new, find what came before (R15), and say what is wrong with the rest; in the order of `requests`.
 
-    `cards` holds the facts of every card token that the vault knows. Nothing may be charged or posted until
-    `books.admit.admit` was asked in the same transaction.
+    `cards` holds the facts of every card token that the vault knows; `when_owed_less` is the policy of requests that
+    name none (R8). Nothing may be charged or posted until `books.admit.admit` was asked in the same transaction.
     """
     digests = [digest(request, _card(cards, request)) for request in requests]
     known = _known(conn, origin.caller, [request.idempotency_key for request in requests])
@@ -173,7 +175,8 @@ def record(
         for place, one in zip(places, resolved, strict=True)
         if not isinstance(one, Resolved)
     }
-    inserted = _insert(conn, [(digests[place], one) for place, one in good], cards, origin, now, today)
+    rows = [_row(digests[place], one, cards, today, when_owed_less) for place, one in good]
+    inserted = _insert(conn, rows, [one for _, one in good], origin, now)
     # Another transaction may have used a key since we looked: its payment is the first.
     if missed := [one.request.idempotency_key for _, one in good if one.request.idempotency_key not in inserted]:
         known |= _known(conn, origin.caller, missed)
@@ -312,14 +315,13 @@ def _known(conn: Connection, caller: str, keys: Sequence[str]) -> dict[str, tupl
 
 def _insert(
     conn: Connection,
-    good: Sequence[tuple[bytes, Resolved]],
-    cards: Mapping[str, CardFacts],
+    rows: Sequence[tuple[object, ...]],
+    resolved: Sequence[Resolved],
     origin: Origin,
     now: datetime,
-    today: date,
 ) -> dict[str, int]:
     """Insert payments; returns the ids of those whose keys were free."""
-    if not good:
+    if not rows:
         return {}
     values = {
         "caller": origin.caller,
@@ -328,15 +330,16 @@ def _insert(
         "card_once": origin.card_once,
         "by": origin.by,
         "now": now,
-        "invoice_ids": [_literal(one.invoice_ids) for _, one in good],
-        "caps_minor": [_caps(one.request) for _, one in good],
+        "invoice_ids": [_literal(one.invoice_ids) for one in resolved],
+        "caps_minor": [_caps(one.request) for one in resolved],
     }
-    rows = [_row(content, one, cards, today) for content, one in good]
     values |= {name: list(column) for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True)}
     return {row.idempotency_key: row.id for row in conn.execute(_INSERT, values)}
 
 
-def _row(content: bytes, one: Resolved, cards: Mapping[str, CardFacts], today: date) -> tuple[object, ...]:
+def _row(
+    content: bytes, one: Resolved, cards: Mapping[str, CardFacts], today: date, when_owed_less: WhenOwedLess
+) -> tuple[object, ...]:
     """A payment's columns, in the order of _COLUMNS."""
     request = one.request
     card = cards[request.card_token] if request.card_token else None
@@ -353,7 +356,7 @@ def _row(content: bytes, one: Resolved, cards: Mapping[str, CardFacts], today: d
         request.notes,
         request.as_credit,
         request.allow_overlap,
-        request.when_owed_less.value,
+        (request.when_owed_less or when_owed_less).value,
         one.owed_minor,
         *(
             (card.token, card.brand.value, card.last_four, card.fingerprint, card.exp_month, card.exp_year)

@@ -18,6 +18,7 @@ from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
 from rules.cards import Card
+from rules.charging import WhenOwedLess
 from rules.errors import Fault, KeyReused, RequestRefused
 from rules.methods import check_card_use
 from rules.requests import PaymentRequest, check
@@ -57,11 +58,19 @@ class Producer:
     """Records payments for upstream apps, the console and the command line."""
 
     def __init__(
-        self, engine: Engine, vault: Vault, wake: Wake, route: record.Route, zone: ZoneInfo, lanes: int = 2
+        self,
+        engine: Engine,
+        vault: Vault,
+        wake: Wake,
+        route: record.Route,
+        zone: ZoneInfo,
+        lanes: int = 2,
+        when_owed_less: WhenOwedLess = WhenOwedLess.ASK,
     ) -> None:
         """`route` names the gateway of a brand and currency (R7); `zone` is where the business has its day (R5).
 
-        `lanes`: tasks that may work on one batch side by side; a small batch gets fewer.
+        `lanes`: tasks that may work on one batch side by side; a small batch gets fewer. `when_owed_less`: what to do
+        where a request does not say, if less is owed when its card is to be charged (R8).
         """
         self._engine = engine
         self._vault = vault
@@ -69,6 +78,7 @@ class Producer:
         self._route = route
         self._zone = zone
         self._lanes = lanes
+        self._when_owed_less = when_owed_less
 
     def pay(
         self, asked: Asked, card: Card | None = None, *, caller: str, by: str, interactive: bool = True
@@ -88,7 +98,7 @@ class Producer:
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
             origin = record.Origin(caller, by, interactive=interactive, card_once=card is not None)
-            [outcome] = record.record(conn, [request], cards, origin, self._route, now, today)
+            [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)
             if not outcome.new:
@@ -113,7 +123,8 @@ class Producer:
     ) -> BatchReceipt:
         """Record a batch of any size: all of it or, with `skip_bad`, all its good rows. Rows are counted from 1.
 
-        Handed in again under its key it records only what was not recorded before. Requests are read as a stream.
+        Handed in again under its key it records only what was not recorded before. Requests are read as a stream,
+        inside one transaction: a stream that halts for a minute is given up by the database.
         """
         rows = (Row(row, asked) for row, asked in enumerate(requests, start=1))
         return self.submit_rows(
@@ -140,7 +151,7 @@ class Producer:
             found = record.find_batch(conn, caller, idempotency_key)
             batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
             origin = record.Origin(caller, by, batch_id)
-            taking = _Taking(conn, self._vault, self._route, origin, now, today)
+            taking = _Taking(conn, self._vault, self._route, origin, now, today, self._when_owed_less)
             for group in _groups(rows):
                 taking.group(group)
             recorded = taking.admit(refuse_alike)
@@ -198,6 +209,7 @@ class _Taking:
         origin: record.Origin,
         now: datetime,
         today: date,
+        when_owed_less: WhenOwedLess,
     ) -> None:
         self._conn = conn
         self._vault = vault
@@ -205,6 +217,7 @@ class _Taking:
         self._origin = origin
         self._now = now
         self._today = today
+        self._when_owed_less = when_owed_less
         # Side by side, eight bytes each: a row's number is asked for only where its payment is refused.
         self._ids = array("q")
         self._rows = array("q")
@@ -225,7 +238,16 @@ class _Taking:
                 self.refused.add(row, checked)
         tokens = list({request.card_token for request in requests if request.card_token})
         cards = self._vault.facts(self._conn, tokens) if tokens else {}
-        outcomes = record.record(self._conn, requests, cards, self._origin, self._route, self._now, self._today)
+        outcomes = record.record(
+            self._conn,
+            requests,
+            cards,
+            self._origin,
+            self._route,
+            self._now,
+            self._today,
+            self._when_owed_less,
+        )
         for row, outcome in zip(numbers, outcomes, strict=True):
             if not isinstance(outcome, record.Recorded):
                 self.refused.add(row, outcome)

@@ -69,7 +69,7 @@ class PaymentRequest:
     notes: str = ""
     as_credit: bool = False
     allow_overlap: bool = False
-    when_owed_less: WhenOwedLess = WhenOwedLess.ASK
+    when_owed_less: WhenOwedLess | None = None  # None: as the settings say
     card_token: str | None = None
 
 
@@ -141,7 +141,7 @@ def check(raw: Mapping[str, object], today: date) -> PaymentRequest | list[Fault
         notes=good(_check_notes(raw.get("notes")), ""),
         as_credit=good(_check_flag("as_credit", raw.get("as_credit")), False),
         allow_overlap=good(_check_flag("allow_overlap", raw.get("allow_overlap")), False),
-        when_owed_less=good(_check_policy(raw.get("when_owed_less")), WhenOwedLess.ASK),
+        when_owed_less=good(_check_policy(raw.get("when_owed_less")), None),
         card_token=card_token,
     )
     return faults or request
@@ -265,9 +265,9 @@ def _check_flag(field: str, value: object) -> bool | Fault:
     )
 
 
-def _check_policy(value: object) -> WhenOwedLess | Fault:
+def _check_policy(value: object) -> WhenOwedLess | Fault | None:
     if value is None or value == "":
-        return WhenOwedLess.ASK
+        return None
     if isinstance(value, str) and value in set(WhenOwedLess):
         return WhenOwedLess(value)
     return Fault("when_owed_less", shown(value), "not a policy", f"Give one of {', '.join(WhenOwedLess)}")

@@ -1,0 +1,48 @@
+"""A producer that reaches the servers: what a program of one's own, or the command line, opens once and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import redis
+
+from models.engine import engine_for
+from producer.payments import Producer
+from rules.cards import Brand
+from rules.charging import WhenOwedLess
+from rules.routes import Route, gateway_for
+from vault import HourKeys, Keyring, Vault
+from worker.wake import Wake
+
+
+@contextmanager
+def connected(
+    database_url: str,
+    redis_url: str,
+    key_file: Path,
+    routes: Sequence[Route],
+    zone: ZoneInfo,
+    lanes: int,
+    when_owed_less: WhenOwedLess,
+    application_name: str = "defray producer",
+) -> Iterator[Producer]:
+    """A producer with connections of its own, which end with the block; may be used by several threads.
+
+    Connects at first use. Raises SettingsError where the key file cannot be read or made.
+    """
+
+    def route(brand: Brand, currency: str) -> str | None:
+        return gateway_for(routes, brand, currency)
+
+    engine = engine_for(database_url, application_name)
+    wake = Wake(redis_url)
+    try:
+        with redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1) as hours:
+            vault = Vault(Keyring.load_or_create(key_file), HourKeys(hours))
+            yield Producer(engine, vault, wake, route, zone, lanes, when_owed_less)
+    finally:
+        wake.close()
+        engine.dispose()
