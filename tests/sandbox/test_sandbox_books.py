@@ -320,8 +320,19 @@ def test_bad_http_is_answered(url: str, raw: bytes, status: bytes) -> None:
         assert line.recv(4096).split(b" ")[1] == status
 
 
-def test_requests_come_in_pieces_and_in_a_row(url: str, control: SandboxClient) -> None:
+def test_a_client_that_asks_to_close_is_closed(url: str) -> None:
+    """`Connection: close` is kept to; otherwise the connection lives on."""
+    with Line(url) as line:
+        for headers in ({}, {"Connection": "close"}):
+            line.send("/", b"", payflow_headers("K1") | headers)
+            assert line.read().status == 200
+        assert line.closed_by_peer()
+
+
+@pytest.mark.parametrize("latency_ms", [0, 20])
+def test_requests_come_in_pieces_and_in_a_row(url: str, control: SandboxClient, latency_ms: int) -> None:
     """Split anywhere, or several at once on one connection: each is answered, in order."""
+    control.change(latency_ms=latency_ms)
     host, _, port = url.removeprefix("http://").partition(":")
     raws = []
     for number in ("K1", "K2", "K3"):
