@@ -148,7 +148,6 @@ class Producer:
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
             now, today = self._moment(conn)
-            found = record.find_batch(conn, caller, idempotency_key)
             batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
             origin = record.Origin(caller, by, batch_id)
             taking = _Taking(conn, self._vault, self._route, origin, now, today, self._when_owed_less)
@@ -156,9 +155,12 @@ class Producer:
                 taking.group(group)
             recorded = taking.admit(refuse_alike)
             refused = taking.refused
-            if not recorded or (refused.count and not skip_bad):
+            taken = recorded > 0 and (skip_bad or not refused.count)
+            if not taken:
                 transaction.rollback()
-                return BatchReceipt(found, 0, taking.repeated, refused.count, refused.in_order())
+        if not taken:
+            known = self.find_batch(caller, idempotency_key)
+            return BatchReceipt(known, 0, taking.repeated, refused.count, refused.in_order())
         for step, count in sorted(taking.steps.items()):
             self._wake.batch(batch_id, step, min(self._lanes, -(-count // LANE_PAYMENTS)))
         return BatchReceipt(batch_id, recorded, taking.repeated, refused.count, refused.in_order())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from producer.receipts import SHOWN_MAX
@@ -92,6 +93,17 @@ def test_handed_in_twice(office: Office) -> None:
     last = office.submit(rows, skip_bad=True)
     assert (last.batch_id, last.recorded, last.repeated, last.refused_count) == (first.batch_id, 1, 2, 0)
     assert office.rows("SELECT count(*), min(state) FROM batches") == [(1, "open")]
+
+
+def test_handed_in_by_two_at_once(office: Office) -> None:
+    """R15: of two that hand in one batch at once one records it, and both learn which batch it is."""
+    office.bill("C-1", {"A": 10000})
+    rows = [check(n) for n in range(50)]
+    with ThreadPoolExecutor(4) as pool:
+        receipts = list(pool.map(lambda _: office.submit(rows), range(4)))
+    assert sorted((one.recorded, one.repeated) for one in receipts) == [(0, 50)] * 3 + [(50, 0)]
+    assert len({one.batch_id for one in receipts}) == 1
+    assert office.count("payments") == 50
 
 
 def test_nothing_to_do(office: Office) -> None:
