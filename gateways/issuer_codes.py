@@ -11,7 +11,7 @@ from rules.outcomes import DeclineClass, FailureClass
 
 # Meanings: Pagos, North; never-again codes: Visa's decline categories as Checkout.com and TabaPay list them.
 ISSUER_CODES: Final[dict[str, DeclineClass | FailureClass]] = {
-    **dict.fromkeys(("19", "91", "96"), DeclineClass.SOFT_TECHNICAL),
+    **dict.fromkeys(("19", "28", "91", "96"), DeclineClass.SOFT_TECHNICAL),
     **dict.fromkeys(("51", "61", "65", "N4"), DeclineClass.SOFT_DATED),
     **dict.fromkeys(("05", "06"), DeclineClass.SOFT_GENERIC),
     "92": DeclineClass.SOFT_UNLISTED,  # no route to the issuer: once more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,9 +43,9 @@ def soon() -> float:
     return time.monotonic() + 30
 
 
-def gateway(name: str, url: str, read_timeout: float = 10.0, **config: str) -> Gateway:
-    """The gateway `name` at `url`, with the sandbox's credentials."""
-    return build(name, {"url": url, **CONFIGS[name], **config}, 4, 2.0, read_timeout)
+def gateway(name: str, url: str, read_timeout: float = 10.0, config: Mapping[str, str] | None = None) -> Gateway:
+    """The gateway `name` at `url`, with the sandbox's credentials where `config` gives no others."""
+    return build(name, {"url": url, **CONFIGS[name], **(config or {})}, 4, 2.0, read_timeout)
 
 
 def sale(**changes: Any) -> Sale:
