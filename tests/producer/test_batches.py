@@ -88,6 +88,8 @@ def test_handed_in_twice(office: Office) -> None:
     assert (first.recorded, first.repeated, first.refused_count) == (1, 1, 1)
     again = office.submit(rows, skip_bad=True)
     assert (again.batch_id, again.recorded, again.repeated) == (first.batch_id, 0, 2)
+    assert office.producer.find_batch("shop", "batch-1") == first.batch_id
+    assert office.producer.find_batch("another shop", "batch-1") is None
     office.bill("C-2", {"A": 10000})
     office.do("UPDATE batches SET state = 'done'")
     last = office.submit(rows, skip_bad=True)
