@@ -169,11 +169,16 @@ def _judge(
     outcome = fits(one.outcome, sale.amount_minor, sale.currency, sale.reference)
     if one.lease_token is not None and one.lease_token != sale.lease_token and not _is_answer(outcome):
         return  # a late word of a process that lost its lease; whoever holds it now knows better
+    if one.lease_token is not None and sale.sends > 1 and isinstance(outcome, Failed):
+        # That this send did nothing says nothing of the one before it, whose answer never came (E4).
+        outcome = Unknown(outcome.code, outcome.message)
     if isinstance(outcome, Approved) and state in {states.Transaction.DECLINED, states.Transaction.FAILED}:
         turns.sales.append(_SaleTurn(sale, "approve", outcome))
         why = f"the gateway approved a sale that had been recorded as {state}"
         turns.alarms.append(("alarm.surplus", why, sale))
         turns.unwanted.append((payment, sale, why))
+        if payment.state == states.Payment.RETRYING:
+            turns.payments.append(_PaymentTurn(payment, "ask", why))
         return
     if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
         return
