@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from books.audit import audit
 from sandbox import client
 from sandbox.client import SandboxProcess
 from tests.flows.house import House, build, settings_for
@@ -36,3 +37,11 @@ def house(
     built = build(engine, settings, sandbox)
     yield built
     built.context.wake.close()
+
+
+@pytest.fixture(autouse=True)
+def books_in_order(house: House) -> Iterator[None]:
+    """B2: whatever a story did, its books prove themselves at its end."""
+    yield
+    with house.engine.connect() as conn:
+        assert audit(conn) == []
