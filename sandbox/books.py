@@ -244,9 +244,9 @@ class Books:
         reference = wanted.get("reference", "")
         found: Iterable[Transaction] = self._by_id.values()
         if card:
-            if acceptable(card):
-                card = self.hash_card(card)
-            found = (one for one in found if card in (one.card_hash, one.last4))
+            hashed = self.hash_card(card) if acceptable(card) else card
+            last4 = (one for one in found if one.last4 == card) if len(card) == 4 else ()
+            found = self._by_card.get(hashed) or last4
         elif reference and wanted.get("gateway"):
             found = self.by_reference(wanted["gateway"], reference)
         for one in found:

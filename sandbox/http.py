@@ -99,11 +99,6 @@ class Connection(asyncio.Protocol):
         del exc
         self._open.discard(self)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the client closed the connection."""
-        return self._transport.is_closing()
-
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
         if not self._busy:
@@ -178,7 +173,7 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Reset the connection (RST): what was not read yet at the other side is lost."""
-        connection = self._transport.get_extra_info("socket")
-        if connection is not None:
+        if not self._transport.is_closing():
+            connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+            self._transport.abort()

@@ -107,6 +107,15 @@ def test_charges_add_up_by_gateway_and_currency(url: str, control: SandboxClient
     }
 
 
+def test_transactions_are_found_by_card_however_it_is_named(url: str, control: SandboxClient) -> None:
+    """By number, by the hash that stands for it, and by its last four digits."""
+    sold = sale(url, "K1")
+    sale(url, "K2", ACCT="4012888888881881")
+    for card in (VISA, control.card(VISA).card, "1111"):
+        assert [one.id for one in control.transactions(card=card)] == [sold["PNREF"]]
+    assert control.transactions(card="4222222222222") == []
+
+
 def test_requests_are_kept_as_they_came_but_for_secrets(url: str, control: SandboxClient) -> None:
     """B16, B18: the raw body with its tags, headers too; number, code and password masked at their length."""
     sale(url, "K1", COMMENT1="a & b = c")
