@@ -217,13 +217,14 @@ def test_a_card_number_in_any_column(given: Given) -> None:
 
 
 def test_missing_columns(given: Given) -> None:
-    """A missing column is told with the columns that there are; it can be mapped."""
+    """A missing column is told with the columns that there are; it can be mapped, also behind a BOM."""
     given.all()
     with pytest.raises(RequestRefused) as refused:
         given.payments("who,method,sum\nC-1,cash,1.00\n", currency=None)
     assert [fault.field for fault in refused.value.faults] == ["customer", "amount|amount_minor", "currency"]
     assert "--map customer=COLUMN; there is who, method, sum" in str(refused.value)
-    assert given.payments("who,method,sum\nC-1,cash,1.00\n", mapped={"customer": "who", "amount": "sum"}).recorded == 1
+    mapped = {"customer": "who", "amount": "sum"}
+    assert given.payments("\ufeffwho,method,sum\nC-1,cash,1.00\n", mapped=mapped).recorded == 1
     with pytest.raises(RequestRefused, match=r"map \(nobody\): no such column"):
         given.payments("who,method,sum\nC-1,cash,1.00\n", mapped={"customer": "nobody"})
     with pytest.raises(RequestRefused, match="a second column"):
