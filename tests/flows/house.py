@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from books import clock, inquire, reverse, void
+from books import claim, clock, inquire, reverse, void
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from producer import Producer
 from rules.cards import Brand, Card
@@ -92,18 +92,13 @@ class House:
                 return
         raise AssertionError("work does not end")
 
-    def charge(self, batch_id: int | None = None) -> int:
+    def charge(self, batch_id: int | None = None, most: int = 1_000) -> int:
         """Charge what is due of a batch, else of all singles."""
-        from books import claim
-
-        scope = claim.Batch(batch_id) if batch_id else claim.Singles()
-        tally = charge.work(self.context, scope, 1_000)
+        tally = charge.work(self.context, claim.Batch(batch_id) if batch_id else claim.Singles(), most)
         return tally.posted + tally.declined + tally.retrying + tally.review + tally.cancelled + tally.unknown
 
     def post(self, batch_id: int | None = None) -> int:
         """Post what is due of a batch, else of all singles."""
-        from books import claim
-
         return post.work(self.context, claim.Batch(batch_id) if batch_id else claim.Singles()).posted
 
     def look_up(self) -> int:
