@@ -13,24 +13,27 @@ from gateways.window import Broke, Window
 
 def test_as_many_at_once_as_it_is_wide() -> None:
     """E1: calls run at once up to the window's size; the others wait for their turn."""
-    together, running, most = threading.Barrier(4), [0], [0]
-    lock = threading.Lock()
+    running: list[int] = []
+    go_on = threading.Event()
 
-    def call() -> None:
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        together.wait(5)
-        with lock:
-            running[0] -= 1
+    def call() -> int:
+        running.append(1)
+        go_on.wait(5)
+        return len(running)
 
-    with Window[int, None](4) as window:
+    with Window[int, int](4) as window:
         for key in range(12):
             window.submit(key, call)
         assert window.in_flight == 12
+        deadline = time.monotonic() + 5
+        while len(running) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        assert window.collect(1, 0.05) == []
+        assert len(running) == 4
+        go_on.set()
         assert sorted(key for key, _ in window.collect(12, 5)) == list(range(12))
         assert window.in_flight == 0
-    assert most[0] == 4
 
 
 def test_results_as_they_come() -> None:
