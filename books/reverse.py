@@ -211,17 +211,24 @@ def finish(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime
         )
         if proves_nothing and one.lease_token != sent.lease_token:
             continue
-        _close(conn, sent, one.outcome, now, by)
+        outcome = one.outcome
+        if sent.sends > 1 and isinstance(outcome, Failed):
+            # That this send did nothing says nothing of the one before it, whose answer never came (E4).
+            outcome = Unknown(outcome.code, outcome.message)
+        _close(conn, sent, outcome, now, by)
         awaited = (
             (states.Reversal.VOIDING, "void") if sent.operation == "void" else (states.Reversal.REFUNDING, "refund")
         )
         if (reversal.state, sent.operation) != awaited:
+            if sent.operation == "void" and isinstance(outcome, Approved) and reversal.state != states.Reversal.VOIDED:
+                why = "a void was approved after the refund began, and may have undone it: a person must look"
+                tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
             continue  # an inquiry was quicker
         settling = terms.at(sent.gateway).settling
         if sent.operation == "void":
-            step = after_void(one.outcome, sent.voids, settling)
+            step = after_void(outcome, sent.voids, settling)
         else:
-            step = after_refund(one.outcome, sent.refunds, settling)
+            step = after_refund(outcome, sent.refunds, settling)
         _follow(conn, reversal, step, terms.today(now), now, by)
         steps.append(step)
     return steps
@@ -418,6 +425,10 @@ def approve(conn: Connection, payment_id: int, today: date, now: datetime, by: s
     _follow(conn, reversal, step, today, now, by)
 
 
+_KEPT = text("SELECT id FROM credits WHERE payment_id = :id ORDER BY id DESC LIMIT 1")
+_HAD_PAID = text("SELECT invoice_id FROM allocations WHERE payment_id = :id ORDER BY id")
+
+
 def keep(
     conn: Connection, payment_id: int, reason: str, apply_again: bool, today: date, now: datetime, by: str
 ) -> None:
@@ -433,4 +444,6 @@ def keep(
     note = f"{post.origin(payment, payment.post_date or today)}, voided, not returned to the card: {reason}"
     post.create_credits(conn, [(payment, reversal.amount_minor, note)], now, by)
     if apply_again:
-        apply_to_invoices(conn, payment.customer_id, payment.currency, payment.invoice_ids, today, now, by)
+        kept = conn.execute(_KEPT, {"id": payment_id}).scalar_one()
+        invoices = conn.execute(_HAD_PAID, {"id": payment_id}).scalars().all()
+        apply_to_invoices(conn, payment.customer_id, payment.currency, invoices, today, now, by, credit_id=kept)
