@@ -29,7 +29,8 @@ from rules.outcomes import (
     Standing,
     Unknown,
 )
-from sandbox.client import Step, answer, close, cut, delay, edit, foreign, garble, page, reset
+from sandbox.client import answer, close, cut, delay, edit, foreign, garble, page, reset
+from sandbox.scenarios import Step
 from tests.flows.house import AMEX, VISA, House, build, card, settings_for
 
 SETTLING = timedelta(minutes=16)
