@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import quote_plus, unquote_plus
 
 from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Traits, Void
 from gateways.http import Exchange, HttpClient, NotSent
@@ -159,7 +159,8 @@ class PlugnPay:
 
 
 def _build(mode: str, login: Sequence[tuple[str, str]], fields: Sequence[tuple[str, str]]) -> bytes:
-    return urlencode([pair for pair in (*login, ("mode", mode), *fields) if pair[1]]).encode("ascii")
+    pairs = (*login, ("mode", mode), *fields)
+    return "&".join(f"{name}={quote_plus(value)}" for name, value in pairs if value).encode("ascii")
 
 
 def _sale_fields(sale: Sale) -> list[tuple[str, str]]:
@@ -201,7 +202,11 @@ def _parse(text: str) -> list[tuple[str, str]] | None:
 def _pairs(text: str) -> list[tuple[str, str]]:
     """Fields, split before they are decoded (B17), their names in small letters with hyphens."""
     pairs = (pair.partition("=") for pair in text.strip().split("&"))
-    return [(unquote_plus(name).lower().replace("_", "-"), unquote_plus(value)) for name, _, value in pairs]
+    return [(_decoded(name).lower().replace("_", "-"), _decoded(value)) for name, _, value in pairs]
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _parse_outcome(exchange: Exchange, operation: Operation, mode: str, asked: Sale | Void | Refund) -> Reply[Outcome]:

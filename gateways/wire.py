@@ -21,7 +21,9 @@ _HARMLESS = re.compile(r"[A-Za-z0-9.]{0,12}")
 
 
 def plain(text: str, length_max: int) -> str:
-    """Printable ASCII, accents and double quotes dropped, blanks single, cut to `length_max` (B16)."""
+    """Printable ASCII, accents and double quotes dropped, cut to `length_max` (B16)."""
+    if text.isascii() and text.isprintable() and '"' not in text:
+        return text[:length_max].strip()
     decomposed = unicodedata.normalize("NFKD", " ".join(text.split()))
     kept = "".join(c for c in decomposed if " " <= c <= "~" and c != '"')
     return kept[:length_max].strip()
