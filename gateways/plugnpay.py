@@ -219,7 +219,8 @@ def _parse_outcome(exchange: Exchange, operation: Operation, mode: str, asked: S
     if said.get("duplicate", "").lower() == "yes" and not _is_ours(said, mode, order_id, asked):
         return Reply(Unknown("duplicate_of_other", "a duplicate, and not proven to be of this operation"), seen)
     outcome = _outcome(operation, said, order_id, asked)
-    if not isinstance(outcome, Approved) and said.get("orderid") not in (None, "", order_id):
+    approved_sale = operation is Operation.SALE and isinstance(outcome, Approved)  # the caller's R18 looks at that one
+    if said.get("orderid", "") not in ("", order_id) and not approved_sale:
         outcome = Unknown("other_reference", "the reply is about another orderID")
     return Reply(outcome, seen)
 
@@ -279,6 +280,7 @@ def _approved(
 ) -> Approved | Unknown:
     """The approval with what it repeats (R18): of several amounts the one that differs from what was asked.
 
+    Of a void or return no reference is repeated: the orderID is the sale's.
     A return is final when the history's record of it says "success"; until it was swept to the bank it can be undone.
     """
     amounts = _amounts(said, asked.currency)
@@ -291,7 +293,7 @@ def _approved(
         approval_code=said.get("auth-code", ""),
         amount_minor=next((amount for amount in amounts if amount != asked.amount_minor), next(iter(amounts), None)),
         currency=_currency(said),
-        reference=said.get("orderid"),
+        reference=said.get("orderid") if operation is Operation.SALE else None,
         final=operation is not Operation.REFUND
         or (said["finalstatus"], said.get("operation")) == ("success", "return"),
     )
