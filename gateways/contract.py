@@ -106,7 +106,8 @@ class Traits:
 class Gateway(Protocol):
     """A card processor, safe to be called from many threads.
 
-    No call raises for anything that the network or the gateway does.
+    No call raises for anything that the network or the gateway does. Failed proves that *this* send did nothing: on a
+    re-send (E4) it proves nothing about the earlier one.
     """
 
     @property
