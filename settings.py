@@ -326,6 +326,19 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
 
 
+def table() -> list[dict[str, str]]:
+    """Every setting: variable, what it says, what is expected, its default."""
+    return [
+        {
+            "variable": _variable(name),
+            "says": one.metadata["description"],
+            "expected": one.metadata["kind"].expected,
+            "default": _default(one).strip("`"),
+        }
+        for name, one in _FIELDS.items()
+    ]
+
+
 def documentation() -> str:
     """docs/settings.md: every setting in a table."""
     lines = [

@@ -5,7 +5,7 @@ Reads only. Amounts are minor units beside their currency, times aware UTC; word
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from books.sweep import GRACE
-from rules.errors import NotFound
+from rules.errors import NotFound, shown
 
 ALARMS_SHOWN: Final = 10
 ALARMS_AGE: Final = timedelta(days=7)
@@ -503,3 +503,55 @@ def _attempt(row: Row[Any], evidence: tuple[Heard, ...]) -> Attempt:
         finished_at=row.finished_at,
         evidence=evidence,
     )
+
+
+# ---- what people's decisions need to find ---------------------------------------------------------------------------
+
+_CUSTOMER = text("SELECT id FROM customers WHERE number = :number")
+_INVOICES_NAMED = text("""
+    SELECT n.number, i.id FROM unnest(CAST(:numbers AS text[])) WITH ORDINALITY AS n(number, place)
+    LEFT JOIN invoices i ON i.customer_id = :customer_id AND i.currency = :currency AND i.number = n.number
+    ORDER BY n.place""")
+_CARD_OF_ITS_OWN = text("SELECT card_token FROM payments WHERE id = :id AND card_once")
+
+
+def customer(conn: Connection, number: str) -> int:
+    """A customer's id by its number. Raises NotFound."""
+    found: int | None = conn.execute(_CUSTOMER, {"number": number}).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"There is no customer {shown(number)}.", "Compare the number.")
+    return found
+
+
+def invoices_named(conn: Connection, customer_id: int, currency: str, numbers: Sequence[str]) -> list[int]:
+    """The ids of a customer's invoices in a currency, in the order given. Raises NotFound for the first missing one."""
+    asked = {"numbers": list(numbers), "customer_id": customer_id, "currency": currency}
+    rows = conn.execute(_INVOICES_NAMED, asked).all()
+    for row in rows:
+        if row.id is None:
+            raise NotFound(f"The customer has no invoice {shown(row.number)} in {currency}.", "Compare the number.")
+    return [row.id for row in rows]
+
+
+def card_of_its_own(conn: Connection, payment_id: int) -> str | None:
+    """The token of a card that came with this payment, for it alone: not needed once the payment has ended (C2)."""
+    found: str | None = conn.execute(_CARD_OF_ITS_OWN, {"id": payment_id}).scalar_one_or_none()
+    return found
+
+
+_POSTED_CHARGE = text("""
+    SELECT min(id) FROM payments WHERE batch_id = :id AND state = 'posted' AND gateway IS NOT NULL""")
+_VOIDED_CHARGE = text("""
+    SELECT min(id) FROM payments WHERE batch_id = :id AND state = 'voided' AND gateway IS NOT NULL""")
+
+
+def posted_charge(conn: Connection, batch_id: int) -> int | None:
+    """The first charged payment of a batch that is posted."""
+    found: int | None = conn.execute(_POSTED_CHARGE, {"id": batch_id}).scalar_one()
+    return found
+
+
+def voided_charge(conn: Connection, batch_id: int) -> int | None:
+    """The first charged payment of a batch that was voided."""
+    found: int | None = conn.execute(_VOIDED_CHARGE, {"id": batch_id}).scalar_one()
+    return found

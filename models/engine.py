@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from rules.errors import DefrayError
+from rules.errors import DefrayError, Unreachable
 
 SKEW_MAX: Final = timedelta(seconds=2)
 """How far this machine's clock and the database's may differ (D2)."""
@@ -33,6 +34,23 @@ def engine_for(url: str, application_name: str, connections: int = 4) -> Engine:
             "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
         },
     )
+
+
+def check_reachable(engine: Engine) -> None:
+    """Raise Unreachable where the database does not answer, DefrayError where it has no tables of Defray's."""
+    try:
+        with engine.connect() as connection:
+            tables = connection.execute(text("SELECT to_regclass('clock')")).scalar_one()
+    except OperationalError as reason:
+        why = str(reason.orig).strip().splitlines()[-1]
+        raise Unreachable(f"The database does not answer: {why}", "Start it, or mend DEFRAY_DATABASE_URL.") from None
+    if tables is None:
+        raise DefrayError("The database has no tables of Defray's.", "Run `defray migrate`.")
+
+
+def snapshot(engine: Engine) -> Engine:
+    """The same pool for readers who ask several times and want all answers of one moment."""
+    return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def check_clock(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from rules.errors import DefrayError
+from rules.errors import DefrayError, Unreachable
 
 _STEPS: Final = Path(__file__).with_name("migrations")
 _ONE_AT_A_TIME: Final = int.from_bytes(b"defray")  # an advisory lock's number
@@ -25,7 +25,8 @@ def upgrade(url: str) -> None:
     """Take every step that is missing, all in one transaction: a step that fails leaves the database as it was.
 
     Of two upgrades at once the second waits for the first and finds nothing to do. A database that a newer
-    release has brought further is left alone. Raises DefrayError where a lock is not to be had in time.
+    release has brought further is left alone. Raises DefrayError where a lock is not to be had in time, Unreachable
+    where the database does not answer.
     """
     engine = create_engine(url, poolclass=NullPool)
     try:
@@ -38,7 +39,13 @@ def upgrade(url: str) -> None:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "heads")
     except OperationalError as reason:
-        if getattr(reason.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+        state = getattr(reason.orig, "sqlstate", None)
+        if state is None:
+            why = str(reason.orig).strip().splitlines()[-1]
+            raise Unreachable(
+                f"The database does not answer: {why}", "Start it, or mend DEFRAY_DATABASE_URL."
+            ) from None
+        if state != _LOCK_NOT_AVAILABLE:
             raise
         raise DefrayError(
             "The database was not upgraded: another upgrade or a long transaction holds a lock that it needs.",

@@ -5,6 +5,7 @@ DefrayError                what went wrong, and a hint how to mend it
 ├── NotFound               no such payment, invoice, customer, batch ...    (shown by the edge)
 ├── KeyReused              R15: an idempotency key with other content       (shown by the edge)
 ├── MoveRefused            a state does not allow what was asked            (shown by the edge)
+├── Unreachable            the database or the broker does not answer      (shown by the edge: try again later)
 ├── CardUnavailable        the vault cannot open a card (key lost, dropped) (task: the payment waits for a person)
 └── SettingsError          a setting is wrong; names it, its value and what is expected (shown at start)
 """
@@ -57,6 +58,10 @@ class KeyReused(DefrayError):
 
 class MoveRefused(DefrayError):
     """The present state does not allow the move that was asked for."""
+
+
+class Unreachable(DefrayError):
+    """The database or the broker does not answer."""
 
 
 class CardUnavailable(DefrayError):

@@ -1,0 +1,109 @@
+"""`defray import`: customers, invoices and payments from CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.output import REFUSED, tell, with_json, with_name
+
+if TYPE_CHECKING:
+    from producer.files import FileOptions, FileReceipt
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@click.group("import")
+def import_() -> None:
+    """Take customers, invoices or payments from a CSV file; a file imported twice changes nothing."""
+
+
+def _file_options(command: _Command) -> _Command:
+    options = (
+        click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+        click.option(
+            "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Which column fills a field; may be repeated."
+        ),
+        click.option(
+            "--dates",
+            type=click.Choice(["ymd", "mdy", "dmy"]),
+            default="ymd",
+            show_default=True,
+            help="The order in dates that are not ISO 8601.",
+        ),
+        click.option("--currency", metavar="CODE", help="Where no column says it, such as USD."),
+        click.option("--encoding", default="utf-8", show_default=True),
+        click.option("--skip-bad", is_flag=True, help="Take the good rows where some are bad, instead of none."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return with_name(with_json(command))
+
+
+def _options(maps: tuple[str, ...], dates: Any, currency: str | None, encoding: str, skip_bad: bool) -> FileOptions:
+    from producer.files import FileOptions
+
+    mapped = {}
+    for pair in maps:
+        field, equals, column = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not FIELD=COLUMN.", param_hint="--map")
+        mapped[field.strip()] = column.strip()
+    return FileOptions(mapped=mapped, dates=dates, currency=currency, encoding=encoding, skip_bad=skip_bad)
+
+
+@import_.command()
+@_file_options
+def customers(file: Path, by: str, **given: Any) -> None:
+    """Make customers known: number, name, email, phone."""
+    from cli.reach import office
+    from producer.files import import_customers
+
+    with office() as at:
+        _tell(import_customers(at.engine, file, _options(**given), by), "customers")
+
+
+@import_.command()
+@_file_options
+def invoices(file: Path, by: str, **given: Any) -> None:
+    """Issue invoices: customer, number, invoice date, due date, currency, amount."""
+    from cli.reach import office
+    from producer.files import import_invoices
+
+    with office() as at:
+        _tell(import_invoices(at.engine, file, _options(**given), by), "invoices")
+
+
+@import_.command()
+@_file_options
+def payments(file: Path, by: str, **given: Any) -> None:
+    """Record payments as one batch: customer, method, currency, amount, invoices; cards by token only."""
+    from cli.reach import CALLER, office
+    from producer.files import import_payments
+
+    with office() as at:
+        _tell(import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by), "payments")
+
+
+def _tell(receipt: FileReceipt, what: str) -> None:
+    words = [
+        f"{receipt.recorded:,} {what} recorded, {receipt.repeated:,} known before, {receipt.refused_count:,} refused."
+    ]
+    if receipt.refused_count and not receipt.recorded:
+        words = [f"Nothing was recorded: {receipt.refused_count:,} rows are refused. --skip-bad takes the others."]
+    words += [f"  line {row.row}: {fault}" for row in receipt.refused for fault in row.faults]
+    if receipt.refused_count > len(receipt.refused):
+        words.append(f"  and {receipt.refused_count - len(receipt.refused):,} more")
+    if receipt.ignored_columns:
+        words.append(f"Columns that nobody reads: {', '.join(receipt.ignored_columns)}")
+    if receipt.batch_id is not None:
+        words.append(f"Batch {receipt.batch_id}: `defray status --batch {receipt.batch_id}` shows its progress.")
+    tell(receipt, words)
+    if receipt.refused_count:
+        click.get_current_context().exit(REFUSED)
+
+
+VERBS = (import_,)

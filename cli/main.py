@@ -1,0 +1,76 @@
+"""The command `defray`: its verbs, and what becomes of errors.
+
+Nothing heavy is imported here, nor by the files of the verbs before a verb runs: `defray --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from cli import decisions, files, look, operate, pay
+from cli.output import REFUSED, UNREACHABLE, complain, note
+from rules.errors import DefrayError, SettingsError, Unreachable
+
+_ABOUT = """Post payments to invoices, charge cards exactly once, and see how everything stands.
+
+\b
+Exit codes:
+  0  done; a payment was posted; nothing was found
+  1  refused, declined, or something was found
+  2  the command was not understood
+  3  database, broker or another part does not answer
+  4  still under way when the waiting ended
+
+Settings are environment variables (`defray settings`); what `defray up` keeps running is found by DEFRAY_HOME.
+"""
+
+
+class Defray(click.Group):
+    """The group of all verbs: turns errors that say how to mend them into words and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except Unreachable as error:
+            complain(error)
+            ctx.exit(UNREACHABLE)
+        except SettingsError as error:
+            complain(error)
+            ctx.exit(UNREACHABLE if "doesn't know its servers" in error.message else REFUSED)
+        except DefrayError as error:
+            complain(error)
+            ctx.exit(REFUSED)
+
+
+@click.group(
+    cls=Defray, help=_ABOUT, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
+@click.version_option(package_name="defray", prog_name="defray")
+def defray() -> None:
+    """The command itself does nothing."""
+
+
+for _verbs in (operate, files, pay, look, decisions):
+    for _verb in _verbs.VERBS:
+        defray.add_command(_verb)
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        code = defray.main(standalone_mode=False, prog_name="defray")
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        note("Stopped.")
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

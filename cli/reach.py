@@ -1,0 +1,110 @@
+"""Reaching what is up: settings, database, broker, vault. Imported by verbs when they run, never by `--help`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from books import clock
+from books.terms import Terms
+from local.up import environment_of
+from models.engine import check_reachable, engine_for, snapshot
+from producer import Producer
+from rules import routes
+from rules.cards import Brand
+from settings import Settings, load
+from vault import HourKeys, Keyring, Vault
+from worker.wake import Wake
+
+CALLER = "cli"
+"""Whose idempotency keys the command line's are (R15)."""
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The variables given, and for what they leave out, those of the `defray up` that runs on this home."""
+    set_here = {name: text for name, text in given.items() if text}
+    running = environment_of(Path(set_here.get("DEFRAY_HOME", ".defray")))
+    if "DEFRAY_DATABASE_URL" in running and "DEFRAY_DATABASE_URL" in set_here:
+        return set_here  # another database than the one that is up here
+    return {**running, **set_here}
+
+
+def settings() -> Settings:
+    """The settings of this command. Raises SettingsError."""
+    return load(environment(os.environ))
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What a verb works with."""
+
+    settings: Settings
+    engine: Engine
+    wake: Wake = field(repr=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[Connection, datetime]]:
+        """One transaction with its moment by the database's clock; committed on leaving, rolled back on error."""
+        with self.engine.begin() as conn:
+            yield conn, clock.now(conn)
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Connection, datetime]]:
+        """One snapshot for several questions."""
+        with snapshot(self.engine).connect() as conn:
+            yield conn, clock.now(conn)
+
+    def today(self, now: datetime) -> date:
+        """The business day of a moment (R5)."""
+        return now.astimezone(self.settings.business_time_zone).date()
+
+    def terms(self) -> Terms:
+        """What the books must know to record what a person says; nothing is sent by these terms."""
+        return Terms(
+            zone=self.settings.business_time_zone,
+            policy=self.settings.retry_policy,
+            gateways={},
+            send_within=self.settings.send_within,
+            answer_within=self.settings.answer_within,
+        )
+
+    def vault(self) -> Vault:
+        """The vault. Raises SettingsError where its key file is not to be had."""
+        import redis
+
+        broker = redis.Redis.from_url(self.settings.servers()[1], socket_connect_timeout=1, socket_timeout=1)
+        return Vault(Keyring.load_or_create(self.settings.key_file), HourKeys(broker))
+
+    def producer(self) -> Producer:
+        """The way in for requests. Raises SettingsError as `vault` does."""
+        return Producer(
+            self.engine,
+            self.vault(),
+            self.wake,
+            lambda brand, currency: routes.gateway_for(self.settings.card_routes, Brand(brand), currency),
+            self.settings.business_time_zone,
+            self.settings.lanes,
+        )
+
+
+@contextmanager
+def office(of: Settings | None = None) -> Iterator[Office]:
+    """Reach the servers until the block ends. Raises SettingsError, Unreachable."""
+    read = of or settings()
+    database_url, redis_url = read.servers()
+    engine = engine_for(database_url, "defray")
+    try:
+        check_reachable(engine)
+        wake = Wake(redis_url)
+        try:
+            yield Office(read, engine, wake)
+        finally:
+            wake.close()
+    finally:
+        engine.dispose()
