@@ -280,7 +280,7 @@ class Plant:
 
     def __post_init__(self) -> None:
         self.settings = load(self.environment)
-        redis_url = self.environment["DEFRAY_REDIS_URL"]
+        _, redis_url = self.settings.servers()
         self.broker = redis.Redis.from_url(redis_url)
         self.wake = Wake(redis_url)
         self.celery = Celery("test", broker=redis_url, set_as_current=False)
@@ -345,15 +345,7 @@ class Plant:
         """Hand in a batch: each card pays the one invoice of a customer of its own; its batch's id."""
         key = next(self._keys)
         names = [f"{key}-{place}" for place in range(len(cards))]
-        with self.engine.begin() as conn:
-            now = clock.now(conn)
-            record_customers(conn, [NewCustomer(name) for name in names], now, "test")
-            record_invoices(
-                conn,
-                [NewInvoice(name, f"I-{name}", BILLED, DUE, "USD", 1000 + place) for place, name in enumerate(names)],
-                now,
-                "test",
-            )
+        self.bill({name: (f"I-{name}", 1000 + place) for place, name in enumerate(names)})
         sealed = (producer or self.producer).keep_cards(
             [Card(number, 12, 2039, "1234"[: 4 if number[0] == "3" else 3], "Ann Example") for number in cards]
         )
@@ -379,6 +371,14 @@ class Plant:
         assert receipt.batch_id is not None
         self.cards += cards
         return receipt.batch_id
+
+    def bill(self, invoices: Mapping[str, tuple[str, int]]) -> None:
+        """Make customers known, each with one invoice: its number, and what it is about in cents."""
+        with self.engine.begin() as conn:
+            now = clock.now(conn)
+            record_customers(conn, [NewCustomer(name) for name in invoices], now, "test")
+            new = [NewInvoice(name, number, BILLED, DUE, "USD", minor) for name, (number, minor) in invoices.items()]
+            record_invoices(conn, new, now, "test")
 
     def sweep(self) -> None:
         """What beat does every five seconds."""
