@@ -14,3 +14,6 @@ if not _password:
     )
 
 basic_auth = [f"{FLOWER_USER}:{_password}"]
+
+# What an operator asks: which work, of which batch or payment, what came of it.
+tasks_columns = "name,kwargs,result,state,received,runtime,worker"

@@ -1,0 +1,33 @@
+"""Takes the pictures of the docs from a running `make run`: `python -m docs.shots [HOME]`. Needs Debian's chromium."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local.topology import FLOWER_PORT
+
+_IMAGES = Path(__file__).parent / "img"
+_CHROMIUM = (
+    "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --hide-scrollbars --window-size=1500,820 --virtual-time-budget=8000"
+).split()
+
+
+def shoot(url: str, picture: Path) -> None:
+    """Show a page in Chromium and keep what it looks like."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = [*_CHROMIUM, f"--user-data-dir={profile}", f"--screenshot={picture}", url]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def main(home: Path) -> None:
+    """The tasks in Flower."""
+    password = (home / "flower.password").read_text().strip()
+    shoot(f"http://defray:{password}@127.0.0.1:{FLOWER_PORT}/tasks", _IMAGES / "flower.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".defray"))
