@@ -239,7 +239,7 @@ def _after_decline(
     before = {DeclineClass(name): times for name, times in fact.declines.items()}
     history = retry.History(
         first_declined_at=payment.first_declined_at or now,
-        attempts=payment.attempts,
+        attempts=payment.attempts - payment.failures,  # what never reached the issuer is no attempt of the card
         declines={**before, advised: before.get(advised, 0) + 1},
         card=card_counts(fact),
     )
