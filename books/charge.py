@@ -41,7 +41,9 @@ class Begun:
 
 
 # What each payment was meant for owes now, what overlapping charges are under way (R8, R8a), how often its card was
-# tried (R16), and whether an invoice it would pay waits for a reversal (R12).
+# tried (R16), and whether an invoice it would pay waits for a reversal (R12). Conditions on the payment stand in the
+# laterals, where they spare the work. A live sale, one a payment at the most (E5), is looked up by itself: while there
+# are no statistics, the planner would join every payment to all live sales there are.
 _STANDING = text("""
     WITH p AS (
         SELECT * FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))
@@ -71,13 +73,15 @@ _STANDING = text("""
     LEFT JOIN LATERAL (
         SELECT number FROM invoices WHERE id = p.invoice_ids[1]) first ON cardinality(p.invoice_ids) = 1
     LEFT JOIN LATERAL (
-        SELECT sum(t.amount_minor) AS way
-        FROM payments o JOIN gateway_transactions t ON t.payment_id = o.id
-        WHERE o.customer_id = p.customer_id AND o.currency = p.currency AND o.id <> p.id AND o.gateway IS NOT NULL
+        SELECT sum((
+            SELECT t.amount_minor FROM gateway_transactions t
+            WHERE t.payment_id = o.id AND t.operation = 'sale' AND t.state IN ('started', 'unknown', 'review'))) AS way
+        FROM payments o
+        WHERE NOT p.allow_overlap
+          AND o.customer_id = p.customer_id AND o.currency = p.currency AND o.id <> p.id AND o.gateway IS NOT NULL
           AND o.state IN ('charging', 'review')
-          AND t.operation = 'sale' AND t.state IN ('started', 'unknown', 'review')
           AND (o.invoice_ids IS NULL OR p.invoice_ids IS NULL OR o.invoice_ids && p.invoice_ids)
-    ) under ON NOT p.allow_overlap
+    ) under ON true
     LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '24 hours') AS last_day,
                count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '30 days') AS last_month,
@@ -85,14 +89,15 @@ _STANDING = text("""
                                   AND t.amount_minor = p.total_minor) AS same_charge,
                bool_or(t.decline_class = 'hard') AS blocked
         FROM gateway_transactions t
-        WHERE t.card_fingerprint = p.card_fingerprint AND t.gateway = p.gateway AND t.operation = 'sale'
-          AND t.state <> 'failed'
-    ) tries ON p.attempts > 0
+        WHERE p.attempts > 0
+          AND t.card_fingerprint = p.card_fingerprint AND t.gateway = p.gateway AND t.operation = 'sale'
+          AND t.state NOT IN ('approved', 'failed')
+    ) tries ON true
     LEFT JOIN LATERAL (
         SELECT jsonb_object_agg(d.decline_class, d.times) AS by_class
         FROM (SELECT t.decline_class, count(*) AS times FROM gateway_transactions t
-              WHERE t.payment_id = p.id AND t.decline_class IS NOT NULL GROUP BY 1) d
-    ) declines ON p.attempts > 0""")
+              WHERE p.attempts > 0 AND t.payment_id = p.id AND t.decline_class IS NOT NULL GROUP BY 1) d
+    ) declines ON true""")
 
 _START = text("""
     INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency,
@@ -143,7 +148,7 @@ def begin(
     facts = standing(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
-    postponed: list[int] = []
+    postponed: dict[str, list[int]] = {}
     by_customer: dict[int, list[tuple[Row[Any], int]]] = {}
     today = terms.today(now)
     for payment in claimed:
@@ -157,11 +162,15 @@ def begin(
         if expires_before(payment.card_exp_month, payment.card_exp_year, today):
             turns.append((payment, "decline", "the card has expired: ask for another one"))
             continue
-        if payment.attempts and (capped := retry.cap_reached(card_counts(fact), terms.policy)):
+        counts = card_counts(fact)
+        if payment.attempts and (capped := retry.cap_reached(counts, terms.policy)):
+            if retry.frees_by_itself(counts, terms.policy):
+                postponed.setdefault(f"waits: {capped}", []).append(payment.id)
+                continue
             turns.append((payment, "decline", f"no further attempt: {capped}"))
             continue
         if fact.reversing:
-            postponed.append(payment.id)
+            postponed.setdefault("waits for the reversal of an earlier payment", []).append(payment.id)
             continue
         earlier = by_customer.setdefault(payment.customer_id, [])
         beside = 0 if payment.allow_overlap else sum(amount for other, amount in earlier if _overlap(payment, other))
@@ -180,16 +189,9 @@ def begin(
                 turns.append((payment, "cancel", "no longer owed"))
             case AskFirst(owed_minor):
                 turns.append((payment, "ask", f"only {owed_minor} of {payment.total_minor} minor units are still owed"))
-    if postponed:
-        conn.execute(
-            _POSTPONE,
-            {
-                "ids": postponed,
-                "until": now + timedelta(hours=4),
-                "why": "waits for the reversal of an earlier payment",
-            },
-        )
-        tally.postponed = len(postponed)
+    for why, ids in postponed.items():
+        conn.execute(_POSTPONE, {"ids": ids, "until": now + timedelta(hours=4), "why": why})
+        tally.postponed += len(ids)
     _turn(conn, turns, tally, now, by)
     begun: list[Begun] = []
 
