@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -212,6 +212,11 @@ def cap_reached(card: CardCounts, policy: RetryPolicy = DEFAULT_POLICY) -> str |
     if card.last_month >= min(policy.card_attempts_per_month, CARD_ATTEMPTS_PER_MONTH):
         return f"{card.last_month} attempts with this card within 30 days"
     return None
+
+
+def frees_by_itself(card: CardCounts, policy: RetryPolicy = DEFAULT_POLICY) -> bool:
+    """Whether the cap that is reached is only that of 24 hours, so that the attempt need but wait."""
+    return cap_reached(replace(card, last_day=0), policy) is None
 
 
 def decide(
