@@ -22,7 +22,7 @@ def run(payment: int | None = None) -> str:
     if not steps:
         return "no refund is due"
     made = sum(step.move in {"refund", "accept"} for step in steps)
-    return f"sent {len(steps)} refunds: {made} taken by the gateway, {len(steps) - made} not"
+    return f"refunds sent: {len(steps)}, taken by the gateway: {made}, not taken: {len(steps) - made}"
 
 
 def work(context: Context, payment_id: int | None, most: int) -> list[Next]:

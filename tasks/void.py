@@ -24,7 +24,7 @@ def run(payment: int | None = None) -> str:
     if not steps:
         return "no void is due"
     voided = sum(step.move == "void" for step in steps)
-    return f"sent {len(steps)} voids: {voided} made, {len(steps) - voided} to be looked at"
+    return f"voids sent: {len(steps)}, made: {voided}, to be looked at: {len(steps) - voided}"
 
 
 def work(context: Context, payment_id: int | None, most: int) -> list[Next]:
