@@ -91,7 +91,7 @@ def retry(payment: int | None, at_once: bool) -> None:
             at.wake.singles("charge")
     if payment is not None and not count and not later:
         raise MoveRefused(f"Payment {payment} waits for no further attempt.", f"See `defray explain {payment}`.")
-    words = f"{count:,} payments are tried again now."
+    words = f"Payments that are tried again now: {count:,}." if count else "No attempt is due."
     if later:
         words += f" {later:,} must wait: the card networks allow no earlier attempt."
     tell({"due": count, "not_yet": later}, words)
@@ -103,7 +103,7 @@ def settings() -> None:
     """Show every setting: what it says, what is expected, its default."""
     from settings import documentation, table
 
-    tell(table(), documentation())
+    tell(table(), documentation().rstrip())
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

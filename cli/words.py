@@ -71,6 +71,10 @@ _DECLINES: Final = {
 }
 
 
+QUOTED_MAX: Final = 400
+"""Characters of a gateway's answer that a story repeats."""
+
+
 def moment(at: datetime, zone: ZoneInfo) -> str:
     """A moment by the business's clock."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
@@ -292,6 +296,8 @@ def _why(attempt: Attempt) -> str:
 
 def _quoted(said: dict[str, str], http_status: int | None) -> str:
     fields = ", ".join(f"{name}={value}" for name, value in said.items() if value)
+    if len(fields) > QUOTED_MAX:
+        fields = fields[:QUOTED_MAX] + " ... (--json has all of it)"
     return f"{f'HTTP {http_status}, ' if http_status not in (None, 200) else ''}{fields or 'nothing'}"
 
 

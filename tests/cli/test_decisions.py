@@ -1,0 +1,166 @@
+"""The verbs by which people undo and decide, each over the real command."""
+
+from __future__ import annotations
+
+from sandbox.client import answer, reset
+from tests.cli.conftest import Desk
+from tests.flows.house import House, card
+
+NO_FUNDS = "4000000000009995"
+WHY = ("--reason", "the customer called", "--by", "sue")
+
+
+def charged(house: House, amount: int = 6000) -> int:
+    """A posted card payment."""
+    house.bill("C-1", {"A": amount})
+    payment = house.pay(amount, card())
+    house.work()
+    return payment
+
+
+def test_void_and_its_refund_by_itself(desk: Desk) -> None:
+    """R10, R12: a void opens the invoices again; with --refund auto the refund follows without a question."""
+    payment = charged(desk.house)
+    desk.house.sandbox.client.settle()
+    done = desk.ask("void", payment, "--refund", "auto", *WHY)
+    assert done["reopened"][0][1] == 6000
+    desk.house.work()
+    assert desk.house.reversal(payment).state in {"refund_accepted", "refunded"}
+    again = desk.run("void", payment, *WHY)
+    assert again.exit_code == 1
+    assert "that is voided cannot void" in again.stderr
+
+
+def test_a_refund_is_approved(desk: Desk) -> None:
+    """R12: with --refund ask a person's yes sends the refund; without a question there is nothing to approve."""
+    payment = charged(desk.house)
+    assert desk.run("refund", "approve", payment).exit_code == 1
+    desk.house.sandbox.client.settle()
+    desk.run("void", payment, "--refund", "ask", *WHY)
+    desk.house.work()
+    assert desk.ask("status")["refunds_awaiting_approval"][0]["payment_id"] == payment
+    desk.ask("refund", "approve", payment)
+    desk.house.work()
+    assert desk.house.reversal(payment).state in {"refund_accepted", "refunded"}
+
+
+def test_a_refund_is_not_made(desk: Desk) -> None:
+    """R12: a no keeps the amount as a credit; with --apply-again it pays at once what the payment had paid."""
+    payment = charged(desk.house)
+    desk.house.sandbox.client.settle()
+    desk.run("void", payment, "--refund", "ask", *WHY)
+    desk.house.work()
+    desk.ask("refund", "keep", payment, "--apply-again", *WHY)
+    assert desk.house.invoices() == {"A": ("paid", 0)}
+    assert desk.ask("audit")["passed"]
+
+
+def test_cancel(desk: Desk) -> None:
+    """R13, C2: a payment that was not charged is cancelled, and its card's number is not kept; a posted one is not."""
+    desk.house.bill("C-1", {"A": 6000, "B": 100})
+    payment = desk.house.pay(6000, card(), invoices=["A"])
+    assert desk.ask("cancel", payment, *WHY)["cancelled"]
+    assert desk.house.state(payment) == "cancelled"
+    [vaulted] = desk.house.rows("SELECT wrapped_key FROM card_vault")
+    assert vaulted.wrapped_key is None
+    posted = desk.house.pay(100, invoices=["B"])
+    desk.house.work()
+    refused = desk.run("cancel", posted, *WHY)
+    assert (refused.exit_code, "Void it instead." in refused.stderr) == (1, True)
+
+
+def test_resolve(desk: Desk) -> None:
+    """E4: a person closes an outcome that could not be found out; approved posts the payment."""
+    desk.house.bill("C-1", {"A": 6000})
+    desk.house.sandbox.client.scenario(after=[reset()], operation="sale")
+    payment = desk.house.pay(6000, card())
+    desk.house.charge()
+    done = desk.ask("resolve", payment, "approved", *WHY)
+    assert done["state"] == "posted"
+    again = desk.run("resolve", payment, "approved", *WHY)
+    assert again.exit_code == 1
+    assert "no charge with an unknown outcome" in again.stderr
+    assert "a person said" in desk.run("explain", payment).stdout
+
+
+def owed_less(house: House) -> int:
+    """A card payment of which, when it is to be charged, only part is owed still."""
+    house.bill("C-1", {"A": 6000})
+    payment = house.pay(6000, card(), allow_overlap=True)
+    house.pay(4000)
+    house.post()
+    house.charge()
+    assert house.state(payment) == "review"
+    return payment
+
+
+def test_decide_to_charge_what_is_owed(desk: Desk) -> None:
+    """R8: of a payment in review what is owed still can be charged."""
+    payment = owed_less(desk.house)
+    assert desk.ask("decide", payment, "charge_reduced", *WHY)["state"] == "retrying"
+    desk.house.charge()
+    assert (desk.house.state(payment), desk.house.payment(payment).charged_minor) == ("posted", 2000)
+    assert desk.ask("audit")["passed"]
+
+
+def test_decide_to_charge_all(desk: Desk) -> None:
+    """R8, R3: all of it can be charged; what is not owed becomes a credit."""
+    payment = owed_less(desk.house)
+    desk.ask("decide", payment, "charge_all", *WHY)
+    desk.house.charge()
+    assert desk.house.payment(payment).charged_minor == 6000
+    assert desk.house.credit() == 4000
+
+
+def test_decide_not_to_charge(desk: Desk) -> None:
+    """R8: or it is cancelled; then nothing more is to be decided."""
+    payment = owed_less(desk.house)
+    assert desk.ask("decide", payment, "cancel", *WHY)["state"] == "cancelled"
+    again = desk.run("decide", payment, "charge_all", *WHY)
+    assert again.exit_code == 1
+    assert "nothing is to be decided" in again.stderr
+
+
+def test_a_held_charge_is_not_decided_on(desk: Desk) -> None:
+    """R18: while a charge is held at the gateway no other one may be made: it is resolved, not decided on."""
+    desk.house.bill("C-1", {"A": 6000})
+    desk.house.sandbox.client.scenario(before=[answer("126", "Under review")], operation="sale")
+    payment = desk.house.pay(6000, card())
+    desk.house.charge()
+    assert desk.house.state(payment) == "review"
+    refused = desk.run("decide", payment, "charge_all", *WHY)
+    assert refused.exit_code == 1
+    assert "held at its gateway" in refused.stderr
+
+
+def test_credits_are_applied_and_taken_back(desk: Desk) -> None:
+    """R14: a credit pays the invoices named, in the order given; one application can be undone, once."""
+    desk.house.bill("C-1", {"A": 1000})
+    payment = desk.house.pay(5000)
+    desk.house.work()
+    desk.house.bill("C-1", {"B": 2000, "C": 3000})
+    done = desk.ask("credit", "apply", "C-1", "--invoice", "C", "--invoice", "B")
+    assert done["total_minor"] == 4000
+    assert desk.house.invoices() == {"A": ("paid", 0), "B": ("pending", 1000), "C": ("paid", 0)}
+    story = desk.ask("explain", payment)
+    application = next(one["allocation_id"] for one in story["applications"] if one["invoice"] == "C")
+    desk.ask("credit", "undo", application, *WHY)
+    assert desk.run("credit", "undo", application, *WHY).exit_code == 1
+    assert (desk.house.invoices()["C"], desk.house.credit()) == (("pending", 3000), 3000)
+    missing = desk.run("credit", "apply", "C-1", "--invoice", "Z")
+    assert (missing.exit_code, "no invoice Z" in missing.stderr) == (1, True)
+    assert desk.run("credit", "apply", "nobody").exit_code == 1
+
+
+def test_retry_by_hand(desk: Desk) -> None:
+    """R16: a retry is brought forward as far as the networks allow; one payment, or all that wait."""
+    desk.house.bill("C-1", {"A": 6000})
+    payment = desk.house.pay(6000, card(NO_FUNDS))
+    desk.house.charge()
+    assert desk.house.state(payment) == "retrying"
+    assert desk.ask("retry") == {"due": 0, "not_yet": 0}
+    moved = desk.ask("retry", payment, "--now")
+    assert moved["due"] + moved["not_yet"] == 1
+    assert desk.run("retry", payment).exit_code == 1
+    none = desk.run("retry", 7, "--now")
+    assert (none.exit_code, "waits for no further attempt" in none.stderr) == (1, True)

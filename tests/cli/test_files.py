@@ -1,0 +1,83 @@
+"""`defray import`: files become customers, invoices and payments, or say line by line why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Desk
+
+CUSTOMERS = "number,name\nC-1,Ann\nC-2,Bob\n"
+INVOICES = (
+    "customer,number,invoice date,due date,amount\nC-1,A,2026-01-05,2026-02-04,60.00\nC-2,B,2026-01-06,2026-02-05,50\n"
+)
+PAYMENTS = "customer,method,amount,invoices\nC-1,check,60.00,A\nC-2,cash,50.00,B\n"
+
+
+def written(folder: Path, name: str, content: str) -> Path:
+    """A file with this content."""
+    path = folder / name
+    path.write_text(content)
+    return path
+
+
+def test_from_files_to_posted_payments(desk: Desk, tmp_path: Path) -> None:
+    """R15: three files in, posted payments out; a file imported twice changes nothing."""
+    files = {
+        "customers": written(tmp_path, "customers.csv", CUSTOMERS),
+        "invoices": written(tmp_path, "invoices.csv", INVOICES),
+        "payments": written(tmp_path, "payments.csv", PAYMENTS),
+    }
+    first = {kind: desk.ask("import", kind, path, "--currency", "USD") for kind, path in files.items()}
+    again = {kind: desk.ask("import", kind, path, "--currency", "USD") for kind, path in files.items()}
+    assert {kind: (one["recorded"], one["repeated"]) for kind, one in first.items()} == dict.fromkeys(files, (2, 0))
+    assert {kind: (one["recorded"], one["repeated"]) for kind, one in again.items()} == dict.fromkeys(files, (0, 2))
+    batch = first["payments"]["batch_id"]
+    assert again["payments"]["batch_id"] == batch
+    desk.house.post(batch)
+    status = desk.ask("status", "--batch", batch)
+    assert (status["by_state"], status["ended"]) == ({"posted": 2}, True)
+    assert "2 of 2 finished" in desk.run("status", "--batch", batch).stdout
+    assert desk.ask("audit")["passed"]
+
+
+def test_bad_rows_are_told_by_line(desk: Desk, tmp_path: Path) -> None:
+    """A bad row is reported with its line and reason; all is refused, or with --skip-bad the good rows are taken."""
+    desk.run("import", "customers", written(tmp_path, "customers.csv", CUSTOMERS))
+    file = written(tmp_path, "invoices.csv", INVOICES + "C-9,C,2026-01-05,2026-02-04,1.001\n")
+    none = desk.run("import", "invoices", file, "--currency", "USD")
+    assert none.exit_code == 1
+    assert "Nothing was recorded" in none.stdout
+    assert "line 4: amount (1.001): more decimal places than the currency has." in none.stdout
+    some = desk.ask("import", "invoices", file, "--currency", "USD", "--skip-bad", code=1)
+    assert (some["recorded"], some["refused_count"]) == (2, 1)
+    assert some["refused"][0]["row"] == 4
+
+
+def test_columns_are_mapped_and_dates_read(desk: Desk, tmp_path: Path) -> None:
+    """Columns of another name are mapped, and dates are read in the order that is named; else both are errors."""
+    desk.run("import", "customers", written(tmp_path, "customers.csv", CUSTOMERS))
+    file = written(tmp_path, "invoices.csv", "who;no;on;until;sum\nC-1;A;1/31/2026;2/28/2026;60.00\n")
+    maps = [
+        f"--map={field}={column}"
+        for field, column in {
+            "customer": "who",
+            "number": "no",
+            "invoice_date": "on",
+            "due_date": "until",
+            "amount": "sum",
+        }.items()
+    ]
+    unmapped = desk.run("import", "invoices", file, "--currency", "USD")
+    assert (unmapped.exit_code, "Name the column: --map customer=COLUMN" in unmapped.stderr) == (1, True)
+    assert "--dates mdy" in desk.run("import", "invoices", file, "--currency", "USD", *maps).stdout
+    assert desk.ask("import", "invoices", file, "--currency", "USD", *maps, "--dates", "mdy")["recorded"] == 1
+    assert desk.run("import", "invoices", file, "--map", "customer").exit_code == 2
+
+
+def test_a_card_number_in_a_file(desk: Desk, tmp_path: Path) -> None:
+    """C1: a card number in any column is refused, and not repeated."""
+    file = written(tmp_path, "payments.csv", "customer,method,amount,notes\nC-1,check,1.00,4111 1111 1111 1111\n")
+    said = desk.run("import", "payments", file, "--currency", "USD")
+    assert said.exit_code == 1
+    assert "looks like a card number" in said.stdout
+    assert "4111 1111 1111 1111" not in said.output
