@@ -125,7 +125,8 @@ def after(state: StrEnum, move: str) -> StrEnum:
     moves = _TABLES[type(state)]
     if target := moves.get((state, move)):
         return target
-    possible = ", ".join(name for (source, name) in moves if source is state) or "nothing"
+    possible = sorted(name.replace("_", " ") for (source, name) in moves if source is state)
     raise MoveRefused(
-        f"A {type(state).__name__.lower()} that is {state} cannot {move.replace('_', ' ')}.", f"It can {possible}."
+        f"To {move.replace('_', ' ')} is not possible: the {type(state).__name__.lower()} is {state}.",
+        f"What is possible: {', '.join(possible)}." if possible else "It has ended.",
     )
