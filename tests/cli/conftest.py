@@ -50,8 +50,11 @@ class Desk:
 
         def work() -> None:
             while not ended.wait(0.05):
-                self.house.charge()
-                self.house.post()
+                open_batches = self.house.rows("SELECT id FROM batches WHERE state = 'open'")
+                for batch_id in (None, *(batch.id for batch in open_batches)):
+                    self.house.charge(batch_id)
+                    self.house.post(batch_id)
+                self.house.reverse()
 
         worker = threading.Thread(target=work)
         worker.start()
