@@ -66,7 +66,11 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
     )
 
 
-_TEND = text("UPDATE batches SET tended_at = :now WHERE id = :id AND (tended_at IS NULL OR tended_at < :stale)")
+# Nobody waits for a batch's row: a producer that hands its batch in again holds it, and waits for customers (B3).
+_TEND = text("""
+    UPDATE batches SET tended_at = :now WHERE id = (
+        SELECT id FROM batches WHERE id = :id AND (tended_at IS NULL OR tended_at < :stale)
+        FOR NO KEY UPDATE SKIP LOCKED)""")
 
 
 def tend(conn: Connection, batch_id: int, now: datetime) -> None:
