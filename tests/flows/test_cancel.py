@@ -130,7 +130,7 @@ def test_what_has_ended_can_be_neither_cancelled_nor_voided(house: House) -> Non
         house.cancel(posted)
     house.void(posted)
     for payment, state in ((posted, "voided"), (declined, "declined"), (cancelled, "cancelled")):
-        with pytest.raises(MoveRefused, match=f"{state} cannot void"):
+        with pytest.raises(MoveRefused, match=f"To void is not possible: the payment is {state}"):
             house.void(payment)
         with pytest.raises(MoveRefused, match=f"{state} cannot cancel"):
             house.cancel(payment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rules.errors import RequestRefused
@@ -10,7 +12,7 @@ from tests.flows.house import VISA, House, card
 FUNDS_LATER = "4000050000010006"
 
 
-def declined_once(house: House, amount: int, **asked: object) -> int:
+def declined_once(house: House, amount: int, **asked: Any) -> int:
     """A card payment whose first attempt was declined for funds."""
     payment = house.pay(amount, card(FUNDS_LATER), **asked)
     house.charge()
