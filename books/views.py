@@ -271,7 +271,7 @@ _REVERSALS = text("""
 _EVENT: Final = (
     "SELECT at, what, from_state, to_state, why, by, payment_id, invoice_id, gateway_transaction_id FROM events"
 )
-# Newest first by the primary key: alarms are few, and events are many.
+# By ix_events_alarms: alarms are few, and events are many.
 _ALARMS = text(f"{_EVENT} WHERE what LIKE 'alarm.%' AND at > :since ORDER BY id DESC LIMIT :most")
 _GATEWAYS = text("""
     SELECT gateway, currency, count(*) FILTER (WHERE state IN ('approved', 'surplus')) AS approved,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Table, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from models import metadata
@@ -28,6 +28,7 @@ events = Table(
 """One line of history each: when, what, from state, to state, why, by whom; without foreign keys it outlives all."""
 
 Index("ix_events_payment", events.c.payment_id, postgresql_where=events.c.payment_id.isnot(None))
+Index("ix_events_alarms", events.c.id, postgresql_where=text("what LIKE 'alarm.%'"))
 
 journal = Table(
     "journal",

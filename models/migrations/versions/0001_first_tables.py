@@ -331,6 +331,7 @@ CREATE TABLE events (
     details JSONB,
     CONSTRAINT pk_events PRIMARY KEY (id)
 );
+CREATE INDEX ix_events_alarms ON events (id) WHERE what LIKE 'alarm.%';
 CREATE INDEX ix_events_payment ON events (payment_id) WHERE payment_id IS NOT NULL;
 
 CREATE TABLE journal (
