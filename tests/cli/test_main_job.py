@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cli import main_job
 from local.postgres import Postgres
 from local.up import Running
 from local.valkey import Valkey
+from producer import sample
 from tests.cli.conftest import Desk
 from tests.cli.test_command import PROJECT
 from tests.flows.house import card
@@ -102,3 +104,18 @@ def test_one_command_does_it_all(home: Path) -> None:
     assert second.returncode == 1, second.stdout + second.stderr
     assert "invoice_balances" in second.stdout
     assert "handed in by an earlier run" in second.stdout
+
+
+def test_the_audit_holds_while_work_is_done(desk: Desk, tmp_path: Path) -> None:
+    """B2: the audit looks at one moment, so that what is being charged and posted meanwhile is no finding."""
+    drawn = sample.draw()
+    sample.bill(drawn, desk.house.engine, tmp_path, "test")
+    batch = sample.hand_in(drawn, desk.house.producer, "test").batch_id
+    audits = 0
+    with desk.at_work():
+        end = time.monotonic() + 60
+        while not desk.ask("status", "--batch", batch)["ended"]:
+            assert desk.ask("audit")["passed"]
+            audits += 1
+            assert time.monotonic() < end
+    assert audits > 0
