@@ -173,24 +173,19 @@ def tell(
 
 _EVIDENCE = text("""
     INSERT INTO evidence (gateway_transaction_id, at, kind, http_status, said)
-    SELECT v.id, :now, :kind, v.http_status, CAST(v.said AS jsonb)
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS int[]), CAST(:said AS text[])) AS v(id, http_status, said)
+    SELECT v.id, :now, :kind, v.http_status, v.said
+    FROM jsonb_to_recordset(CAST(:heard AS jsonb)) AS v(id bigint, http_status int, said jsonb)
 """)
 
 
 def witness(conn: Connection, kind: str, now: datetime, heard: Sequence[tuple[int, Evidence]]) -> None:
     """Store what gateways said, before any move is tried; refuses nothing. `kind`: reply, inquiry or person."""
     if heard:
-        conn.execute(
-            _EVIDENCE,
-            {
-                "now": now,
-                "kind": kind,
-                "ids": [transaction_id for transaction_id, _ in heard],
-                "statuses": [said.http_status for _, said in heard],
-                "said": [json.dumps(_storable(said.said)) for _, said in heard],
-            },
-        )
+        rows = [
+            {"id": transaction_id, "http_status": said.http_status, "said": _storable(said.said)}
+            for transaction_id, said in heard
+        ]
+        conn.execute(_EVIDENCE, {"now": now, "kind": kind, "heard": json.dumps(rows)})
 
 
 def _storable(said: Mapping[str, str]) -> dict[str, str]:
