@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import claim, post, void
+from books import apart, claim, post, void
 from books.credit import apply_to_invoices
 from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
@@ -203,35 +203,57 @@ def finish(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetime
     claim.customers(conn, [row.customer_id for row in rows.values()])
     witness(conn, "reply", now, [(one.transaction_id, one.evidence) for one in heard])
     steps: list[Next] = []
-    for one in heard:
-        reversal = conn.execute(_LOCK_REVERSAL, {"id": rows[one.transaction_id].reversal_id}).one()
-        sent = conn.execute(_HEARD_OF, {"id": one.transaction_id}).one()
-        proves_nothing = isinstance(one.outcome, Unknown) or (
-            isinstance(one.outcome, Failed) and one.outcome.failure is FailureClass.NOT_SENT
-        )
-        if proves_nothing and one.lease_token != sent.lease_token:
-            continue
-        outcome = one.outcome
-        if sent.sends > 1 and isinstance(outcome, Failed):
-            # That this send did nothing says nothing of the one before it, whose answer never came (E4).
-            outcome = Unknown(outcome.code, outcome.message)
-        _close(conn, sent, outcome, now, by)
-        awaited = (
-            (states.Reversal.VOIDING, "void") if sent.operation == "void" else (states.Reversal.REFUNDING, "refund")
-        )
-        if (reversal.state, sent.operation) != awaited:
-            if sent.operation == "void" and isinstance(outcome, Approved) and reversal.state != states.Reversal.VOIDED:
-                why = "a void was approved after the refund began, and may have undone it: a person must look"
-                tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
-            continue  # an inquiry was quicker
-        settling = terms.at(sent.gateway).settling
-        if sent.operation == "void":
-            step = after_void(outcome, sent.voids, settling)
-        else:
-            step = after_refund(outcome, sent.refunds, settling)
-        _follow(conn, reversal, step, terms.today(now), now, by)
-        steps.append(step)
+
+    def write(group: Sequence[Heard]) -> None:
+        concluded = [_conclude(conn, one, rows[one.transaction_id].reversal_id, terms, now, by) for one in group]
+        steps.extend(step for step in concluded if step is not None)
+
+    def set_aside(one: Heard, error: str) -> None:
+        _put_off(conn, rows[one.transaction_id].reversal_id, one.transaction_id, error, now, by)
+
+    apart.each(conn, heard, write, set_aside)
     return steps
+
+
+def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now: datetime, by: str) -> Next | None:
+    """What follows from one word of a gateway; None where it is not what is waited for."""
+    reversal = conn.execute(_LOCK_REVERSAL, {"id": reversal_id}).one()
+    sent = conn.execute(_HEARD_OF, {"id": one.transaction_id}).one()
+    outcome = one.outcome
+    proves_nothing = isinstance(outcome, Unknown) or (
+        isinstance(outcome, Failed) and outcome.failure is FailureClass.NOT_SENT
+    )
+    if proves_nothing and one.lease_token != sent.lease_token:
+        return None
+    if sent.sends > 1 and isinstance(outcome, Failed):
+        # That this send did nothing says nothing of the one before it, whose answer never came (E4).
+        outcome = Unknown(outcome.code, outcome.message)
+    _close(conn, sent, outcome, now, by)
+    awaited = (states.Reversal.VOIDING, "void") if sent.operation == "void" else (states.Reversal.REFUNDING, "refund")
+    if (reversal.state, sent.operation) != awaited:
+        if sent.operation == "void" and isinstance(outcome, Approved) and reversal.state != states.Reversal.VOIDED:
+            why = "a void was approved after the refund began, and may have undone it: a person must look"
+            tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
+        return None  # an inquiry was quicker
+    settling = terms.at(sent.gateway).settling
+    if sent.operation == "void":
+        step = after_void(outcome, sent.voids, settling)
+    else:
+        step = after_refund(outcome, sent.refunds, settling)
+    _follow(conn, reversal, step, terms.today(now), now, by)
+    return step
+
+
+_PUT_OFF = text("""
+    UPDATE reversals SET due_at = :until WHERE id = :id AND next_step IS NOT NULL RETURNING payment_id""")
+
+
+def _put_off(conn: Connection, reversal_id: int, transaction_id: int, error: str, now: datetime, by: str) -> None:
+    """Set a reversal whose outcome the database refuses aside for a quarter of an hour, with an alarm."""
+    until = now + timedelta(minutes=15)
+    payment_id = conn.execute(_PUT_OFF, {"id": reversal_id, "until": until}).scalar_one_or_none()
+    why = f"the outcome could not be recorded ({error}): a person must look"
+    tell(conn, "alarm.outcome_set_aside", now, by, why, payment_id=payment_id, gateway_transaction_id=transaction_id)
 
 
 _CLOSING: Final = {Approved: "approve", Refused: "decline", Failed: "fail"}
@@ -347,18 +369,29 @@ def learn(conn: Connection, answers: Sequence[Answer], terms: Terms, now: dateti
     owners = [conn.execute(_LOCK_OWNER, {"id": answer.question.reversal_id}).scalar_one() for answer in answers]
     claim.customers(conn, owners)
     witness(conn, "inquiry", now, [(answer.question.transaction_id, answer.evidence) for answer in answers])
-    steps = []
-    for answer in answers:
-        reversal = conn.execute(_LOCK_REVERSAL, {"id": answer.question.reversal_id}).one()
-        step = (
-            _confirmed(conn, reversal, answer.sighting, terms, now, by)
-            if answer.question.operation == "sale"
-            else _watched(conn, reversal, answer.sighting, terms, now, by)
-        )
-        if step is not None:
-            _follow(conn, reversal, step, terms.today(now), now, by)
-            steps.append(step)
+    steps: list[Next] = []
+
+    def write(group: Sequence[Answer]) -> None:
+        learnt = [_learn(conn, answer, terms, now, by) for answer in group]
+        steps.extend(step for step in learnt if step is not None)
+
+    def set_aside(answer: Answer, error: str) -> None:
+        _put_off(conn, answer.question.reversal_id, answer.question.transaction_id, error, now, by)
+
+    apart.each(conn, answers, write, set_aside)
     return steps
+
+
+def _learn(conn: Connection, answer: Answer, terms: Terms, now: datetime, by: str) -> Next | None:
+    reversal = conn.execute(_LOCK_REVERSAL, {"id": answer.question.reversal_id}).one()
+    step = (
+        _confirmed(conn, reversal, answer.sighting, terms, now, by)
+        if answer.question.operation == "sale"
+        else _watched(conn, reversal, answer.sighting, terms, now, by)
+    )
+    if step is not None:
+        _follow(conn, reversal, step, terms.today(now), now, by)
+    return step
 
 
 _LOCK_OWNER = text("SELECT p.customer_id FROM reversals r JOIN payments p ON p.id = r.payment_id WHERE r.id = :id")
@@ -404,7 +437,8 @@ def _watched(
 _WAITING = text("""
     SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
     JOIN gateway_transactions s ON s.id = r.sale_id
-    WHERE r.payment_id = :id ORDER BY r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""")
+    WHERE r.payment_id = :id
+    ORDER BY r.state IN ('refund_awaiting_approval', 'failed') DESC, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""")
 
 
 def _waiting(conn: Connection, payment_id: int) -> Row[Any]:
