@@ -6,7 +6,8 @@ A test moves time with `advance` and lets the tasks work with `work`, as the swe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -243,3 +244,13 @@ def settings_route(settings: Settings) -> Any:
     from rules import routes
 
     return lambda brand, currency: routes.gateway_for(settings.card_routes, Brand(brand), currency)
+
+
+@contextmanager
+def refused_by_the_database(house: House, table: str, condition: str) -> Iterator[None]:
+    """Whatever fits the condition can't be written meanwhile."""
+    house.do(f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK (NOT ({condition})) NOT VALID")
+    try:
+        yield
+    finally:
+        house.do(f"ALTER TABLE {table} DROP CONSTRAINT poison")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +15,7 @@ from books import credit, post
 from books.claim import Single
 from rules.errors import MoveRefused, NotFound, RequestRefused
 from sandbox.client import hold, reset
-from tests.flows.house import House, build, card, settings_for
+from tests.flows.house import House, build, card, refused_by_the_database, settings_for
 
 
 def use_credit(
@@ -56,16 +55,6 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
 
     with ThreadPoolExecutor(len(acts)) as threads:
         return list(threads.map(begin, acts))
-
-
-@contextmanager
-def refused_by_the_database(house: House, table: str, condition: str) -> Iterator[None]:
-    """Whatever fits the condition can't be written meanwhile."""
-    house.do(f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK (NOT ({condition})) NOT VALID")
-    try:
-        yield
-    finally:
-        house.do(f"ALTER TABLE {table} DROP CONSTRAINT poison")
 
 
 def test_a_sum_goes_to_the_oldest_invoices_first(house: House) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from books import reverse
+from books import outcome, reverse
 from books.outcome import Heard
 from rules.errors import MoveRefused
 from rules.outcomes import (
@@ -25,7 +25,7 @@ from rules.outcomes import (
     Unknown,
 )
 from sandbox.client import answer, close, hold, page, reset, settle
-from tests.flows.house import AMEX, VISA, House, card
+from tests.flows.house import AMEX, VISA, House, card, refused_by_the_database
 
 CARDS = {"payflow": (VISA, "123"), "plugnpay": (AMEX, "1234")}
 OWED_AGAIN = {"receivable": 6000, "revenue": -6000}
@@ -524,3 +524,47 @@ def test_retries_wait_while_a_reversal_is_open(house: House) -> None:
     house.advance(days=1)
     house.work()
     assert house.state(retried) == "posted"
+
+
+def test_a_poisoned_reversal_is_set_aside_and_its_neighbours_go_on(house: House) -> None:
+    """DESIGN 3: the outcome that the database refuses waits with an alarm; the others of its group are recorded."""
+    house.bill("C-1", {"A": 13_013, "B": 600})
+    payments = [house.pay(13_013, card(), invoices=["A"]), house.pay(600, card(), invoices=["B"])]
+    house.work()
+    for payment in payments:
+        house.void(payment)
+    with refused_by_the_database(house, "reversals", "state = 'voided' AND amount_minor = 13013"):
+        house.reverse()
+        assert [house.reversal(payment).state for payment in payments] == ["voiding", "voided"]
+        house.advance(minutes=5)
+        house.reverse()
+        house.advance(minutes=20)
+        house.reverse()
+        assert [house.reversal(payment).state for payment in payments] == ["voiding", "voided"]
+        assert set(house.alarms()) == {"alarm.outcome_set_aside"}
+    assert until(house, payments[0], "voided") == "voided"
+    assert net(house, "payflow") == 0
+    assert len(arrived(house, "void")) == 2
+
+
+def test_a_persons_word_is_about_the_reversal_that_waits_for_it(house: House) -> None:
+    """R12: beside a reversal that waits for a yes one of a surplus goes its own way; the yes is for the former."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    house.void(payment, policy="ask")
+    house.work()
+    [sale] = house.rows("SELECT * FROM gateway_transactions WHERE operation = 'sale'")
+    house.do(
+        "INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency,"
+        " state, send_until, started_at) SELECT payment_id, operation, gateway, account, reference + 1, amount_minor,"
+        " currency, 'declined', send_until, started_at FROM gateway_transactions WHERE id = :id",
+        id=sale.id,
+    )
+    late = house.row("SELECT max(id) AS id FROM gateway_transactions").id
+    with house.context.transaction() as (conn, now):
+        one = Heard(late, None, Approved("A10A6D5F7C3B", "0"), Evidence(200, {}))
+        outcome.finish(conn, "inquiry", [one], house.context.terms, now, "defray")
+    assert house.reversal(payment).sale_id == late
+    house.approve_refund(payment)
+    state = house.row("SELECT state FROM reversals WHERE sale_id = :id", id=sale.id).state
+    assert state == "refund_due"
