@@ -46,10 +46,30 @@ class Defray(click.Group):
             ctx.exit(REFUSED)
 
 
+def _tell_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"defray {_version()}")
+        ctx.exit()
+
+
+def _version() -> str:
+    """The release: as it was installed, else as the project's own folder says."""
+    from importlib import metadata
+    from pathlib import Path
+
+    try:
+        return metadata.version("defray")
+    except metadata.PackageNotFoundError:
+        import tomllib
+
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text())["project"]["version"])
+
+
 @click.group(
     cls=Defray, help=_ABOUT, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
-@click.version_option(package_name="defray", prog_name="defray")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_tell_version, help="Say which.")
 def defray() -> None:
     """The command itself does nothing."""
 

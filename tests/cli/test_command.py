@@ -40,6 +40,8 @@ def test_help_is_quick(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
     assert said.returncode == 0
     assert "3  database, broker or another part does not answer" in said.stdout
+    version = command("--version", environment={"DEFRAY_HOME": str(tmp_path)})
+    assert (version.returncode, version.stdout[:8]) == (0, "defray 0")
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, cli.main; print(*sys.modules)"], cwd=PROJECT, capture_output=True, text=True
     ).stdout.split()
