@@ -29,7 +29,7 @@ from books import clock
 from books.audit import audit
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from local import pids
-from producer import Producer
+from producer import BatchReceipt, Producer
 from rules import routes
 from rules.cards import Brand, Card
 from sandbox import client
@@ -42,6 +42,7 @@ PROJECT = Path(__file__).parents[2]
 BILLED, DUE = date(2026, 1, 5), date(2026, 2, 5)
 PATIENCE = 30.0
 """Seconds until something that should happen is given up; it mostly takes one or two."""
+PATHS = {"payflow": "/payflow", "plugnpay": "/payment/pnpremote.cgi"}
 CELERY = ("python", "-m", "celery", "-A", "worker.app")
 EVERY_QUEUE = "interactive,bulk,scheduled"
 
@@ -210,10 +211,9 @@ class Gate:
             except TimeoutError:
                 return
 
-    @property
-    def url(self) -> str:
-        """The address of Plug'n Pay there."""
-        return f"http://127.0.0.1:{self.port}/payment/pnpremote.cgi"
+    def url(self, gateway: str) -> str:
+        """The address of a gateway there."""
+        return f"http://127.0.0.1:{self.port}{PATHS[gateway]}"
 
     def knocking(self, process: psutil.Process) -> int:
         """How many calls of a process wait there for their connection; none may have got one."""
@@ -343,34 +343,37 @@ class Plant:
 
     def hand_in(self, cards: Sequence[str], producer: Producer | None = None) -> int:
         """Hand in a batch: each card pays the one invoice of a customer of its own; its batch's id."""
+        receipt = self.submit(self.ask(cards), producer)
+        assert receipt.recorded == len(cards), receipt
+        assert receipt.batch_id is not None
+        return receipt.batch_id
+
+    def ask(self, cards: Sequence[str]) -> list[dict[str, object]]:
+        """Requests, to be handed in: each card for the one invoice of a customer of its own."""
         key = next(self._keys)
         names = [f"{key}-{place}" for place in range(len(cards))]
         self.bill({name: (f"I-{name}", 1000 + place) for place, name in enumerate(names)})
-        sealed = (producer or self.producer).keep_cards(
+        sealed = self.producer.keep_cards(
             [Card(number, 12, 2039, "1234"[: 4 if number[0] == "3" else 3], "Ann Example") for number in cards]
         )
-        receipt = (producer or self.producer).submit(
-            [
-                {
-                    "idempotency_key": f"pay-{name}",
-                    "method": "credit_card",
-                    "currency": "USD",
-                    "customer": name,
-                    "amount_minor": 1000 + place,
-                    "invoices": [f"I-{name}"],
-                    "card_token": card.token,
-                }
-                for place, (name, card) in enumerate(zip(names, sealed, strict=True))
-            ],
-            label=f"batch {key}",
-            caller="shop",
-            idempotency_key=f"batch-{key}",
-            by="ann",
-        )
-        assert receipt.recorded == len(cards), receipt
-        assert receipt.batch_id is not None
         self.cards += cards
-        return receipt.batch_id
+        return [
+            {
+                "idempotency_key": f"pay-{name}",
+                "method": "credit_card",
+                "currency": "USD",
+                "customer": name,
+                "amount_minor": 1000 + place,
+                "invoices": [f"I-{name}"],
+                "card_token": card.token,
+            }
+            for place, (name, card) in enumerate(zip(names, sealed, strict=True))
+        ]
+
+    def submit(self, asked: Sequence[Mapping[str, object]], producer: Producer | None = None) -> BatchReceipt:
+        """Hand requests in as a batch, under a key that is the same whenever these are handed in."""
+        key = str(asked[0]["idempotency_key"])
+        return (producer or self.producer).submit(asked, label=key, caller="shop", idempotency_key=key, by="ann")
 
     def bill(self, invoices: Mapping[str, tuple[str, int]]) -> None:
         """Make customers known, each with one invoice: its number, and what it is about in cents."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from books import clock, sweep
 from local.valkey import Valkey
 from sandbox.client import hold
-from tests.faults.plant import Plant, Twice, declined_once, until, visa
+from tests.faults.plant import Plant, Silent, Twice, declined_once, until, visa
 
 
 def test_flushed_in_the_middle(plant_of_its_own: Plant) -> None:
@@ -65,32 +65,56 @@ def test_broker_comes_and_goes(plant_of_its_own: Plant, valkey: Valkey) -> None:
 
 def test_every_message_twice(plant: Plant) -> None:
     """D4, B03, B04, B07: each message comes twice, to two workers under two beats; nothing is done twice."""
+    sandbox = plant.sandbox.client
+    sandbox.scenario(after=[hold("answered")], operation="sale", times=100)
     cards = [*visa(60), *declined_once(40)]
     plant.hand_in(cards, plant.producer_waking(Twice(plant.wake)))
     queued = plant.broker.lrange("bulk", 0, -1)
     assert len(queued) == 2
     plant.broker.rpush("bulk", *queued)  # and each of them again, under its old id
-    for name in ("one", "other"):
-        plant.worker(name)
-        plant.beat(f"beat-{name}")
+    workers = [plant.worker("one"), plant.worker("other")]
+    sandbox.wait_for("answered", 100)
+    until(lambda: sum(one.output.count("defray.charge[") for one in workers) >= 4, "all four are taken")
+    for number in (1, 2):
+        plant.beat(f"beat-{number}")
+    assert sandbox.barrier("answered").arrived == sandbox.request_count() == 100
+    sandbox.release("answered")
     plant.wait_for_payments(posted=60, retrying=40)
     with plant.engine.begin() as conn:
         sweep.hasten(conn, None, clock.now(conn))
     for task in ("defray.retry", "defray.sweep", "defray.inquire") * 2:
         plant.celery.send_task(task, queue="scheduled")
     plant.wait_for_payments(posted=100)
-    for one in plant.running:
-        if one.name in ("one", "other"):
-            one.wait_for("defray.sweep")
+    for one in workers:
+        one.wait_for("defray.sweep")
+        assert "raised" not in one.output
     assert plant.sales() == {"approved": 100, "declined": 40}
-    assert {plant.sandbox.client.card(card).declined for card in cards[60:]} == {1}
-    assert len([r for r in plant.sandbox.client.requests(1000) if r.operation == "sale"]) == 140
+    assert {sandbox.card(card).declined for card in cards[60:]} == {1}
+    assert sandbox.request_count() == 140
+    plant.check()
+
+
+def test_handed_in_again(plant: Plant) -> None:
+    """B02: who handed in died before it could wake anybody, and hands the same in again: recorded and charged once."""
+    asked = plant.ask(visa(20))
+    first = plant.submit(asked, plant.producer_waking(Silent()))
+    again = plant.submit(asked)
+    assert (again.batch_id, again.recorded, again.repeated) == (first.batch_id, 0, 20)
+    plant.worker(concurrency=1)
+    plant.advance(seconds=20)
+    plant.sweep()
+    plant.wait_for_payments(posted=20)
+    assert plant.submit(asked).recorded == 0
+    plant.sweep()
+    plant.running[0].wait_for("nothing is overdue")
+    assert plant.sandbox.client.request_count() == 20
     plant.check()
 
 
 def test_waking_inside_a_slow_transaction(plant: Plant) -> None:
     """B06: a commit that takes its time loses no message; a transaction that fails wakes nobody and charges nothing."""
     plant.worker(concurrency=1)
+    taken, refused = visa(40)[:20], visa(40)[20:]
     on_commit = (
         "CREATE FUNCTION on_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {}; RETURN NULL; END $$;"
         " CREATE CONSTRAINT TRIGGER on_commit AFTER INSERT ON batches DEFERRABLE INITIALLY DEFERRED"
@@ -98,15 +122,14 @@ def test_waking_inside_a_slow_transaction(plant: Plant) -> None:
     )
     try:
         plant.do(on_commit.format("PERFORM pg_sleep(1)"))
-        cards = visa(20)
-        plant.hand_in(cards)
+        plant.hand_in(taken)
         plant.wait_for_payments(posted=20)
         plant.do("DROP FUNCTION on_commit() CASCADE")
         plant.do(on_commit.format("RAISE EXCEPTION 'not today'"))
         requests = plant.sandbox.client.request_count()
         messages = plant.running[0].output.count("received")
         with pytest.raises(DBAPIError, match="not today"):
-            plant.hand_in(visa(40)[20:])
+            plant.hand_in(refused)
         assert plant.payments() == {"posted": 20}
         plant.sweep()
         plant.running[0].wait_for("nothing is overdue")
@@ -114,7 +137,7 @@ def test_waking_inside_a_slow_transaction(plant: Plant) -> None:
         assert plant.sandbox.client.request_count() == requests
     finally:
         plant.do("DROP FUNCTION on_commit() CASCADE")
-    plant.check()
+    plant.check(never=refused)
 
 
 def test_no_results_but_sentences(plant: Plant) -> None:

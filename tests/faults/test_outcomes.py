@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from books import clock, inquire, sweep
+from books import clock, inquire
 from sandbox.client import page, reset
 from tasks.context import terms
 from tests.faults.plant import Plant, Silent, declined_once, until, visa
@@ -115,8 +115,8 @@ def test_paid_by_check_meanwhile(plant: Plant) -> None:
         by="bob",
     )
     plant.wait_for_payments(retrying=40, posted=20)
-    with plant.engine.begin() as conn:
-        sweep.hasten(conn, None, clock.now(conn))
+    by_hand = plant.start("retry", ("python", "-m", "cli", "retry", "--now"))
+    assert by_hand.process.wait(30) == 0, by_hand.output
     for _ in range(2):
         plant.celery.send_task("defray.retry", queue="scheduled")
         plant.sweep()
