@@ -140,10 +140,11 @@ Index(
     "ix_payments_batch_state", payments.c.batch_id, payments.c.state, postgresql_where=payments.c.batch_id.isnot(None)
 )
 Index("ix_payments_customer", payments.c.customer_id, payments.c.id)
-# R8a: card payments under way, to be added up for each customer.
+# R8a: card payments under way, to be added up for each customer; by state, so that a charge passes over what only waits.
 Index(
     "ix_payments_under_way",
     payments.c.customer_id,
+    payments.c.state,
     postgresql_where=text("gateway IS NOT NULL AND state IN ('requested', 'charging', 'retrying', 'review')"),
 )
 
