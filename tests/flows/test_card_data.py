@@ -88,8 +88,9 @@ def test_a_card_is_found_nowhere_but_sealed(
     house.charge()
     house.advance(minutes=1)
     house.work()
-    assert house.state(payments[0]) == "posted"
-    house.void(payments[0])
+    # Which of the two the reset hit is chance; the other's page proves nothing until it must have arrived.
+    [posted] = [payment for payment in payments if house.state(payment) == "posted"]
+    house.void(posted)
     house.work()
     with pytest.raises(RequestRefused) as refused:
         house.pay(700, canary, invoices=["nowhere"], customer="nobody")
@@ -97,7 +98,7 @@ def test_a_card_is_found_nowhere_but_sealed(
     said = everything_said.text + "".join(traceback.format_exception(refused.value)) + repr(house) + repr(canary)
     assert "POST" in everything_said.text, "the HTTP client's own log was listened to"
     assert shows(said, canary) == []
-    assert house.payment(payments[0]).card_last_four == canary.number[-4:]
+    assert house.payment(posted).card_last_four == canary.number[-4:]
 
 
 @each_gateway
