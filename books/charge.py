@@ -63,7 +63,10 @@ _STANDING = text("""
                JOIN payments v ON v.id = r.payment_id JOIN allocations a ON a.payment_id = v.id
                WHERE v.customer_id = p.customer_id AND v.currency = p.currency
                  AND r.state NOT IN ('voided', 'refunded', 'kept')
-                 AND (p.invoice_ids IS NULL OR a.invoice_id = ANY(p.invoice_ids))) AS reversing
+                 AND (p.invoice_ids IS NULL OR a.invoice_id = ANY(p.invoice_ids))) AS reversing,
+           p.attempts > 0 AND EXISTS (
+               SELECT 1 FROM gateway_transactions t
+               WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'surplus') AS surplus
     FROM p
     LEFT JOIN open ON p.invoice_ids IS NULL AND open.customer_id = p.customer_id AND open.currency = p.currency
     LEFT JOIN LATERAL (
@@ -161,6 +164,9 @@ def begin(
             continue
         if expires_before(payment.card_exp_month, payment.card_exp_year, today):
             turns.append((payment, "decline", "the card has expired: ask for another one"))
+            continue
+        if fact.surplus:
+            turns.append((payment, "ask", "an attempt before was approved after all, and goes back to the card"))
             continue
         counts = card_counts(fact)
         if payment.attempts and (capped := retry.cap_reached(counts, terms.policy)):

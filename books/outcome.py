@@ -177,8 +177,6 @@ def _judge(
         why = f"the gateway approved a sale that had been recorded as {state}"
         turns.alarms.append(("alarm.surplus", why, sale))
         turns.unwanted.append((payment, sale, why))
-        if payment.state == states.Payment.RETRYING:
-            turns.payments.append(_PaymentTurn(payment, "ask", why))
         return
     if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
         return
