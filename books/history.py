@@ -122,8 +122,8 @@ def advance(
             "ids": [move.id for move in moves],
             "was": [move.state.value for move in moves],
             "states": [states.after(move.state, move.move).value for move in moves],
-            "whys": [move.why for move in moves],
-            **values,
+            "whys": [_words(move.why) for move in moves],
+            **{name: [_words(v) if isinstance(v, str) else v for v in given] for name, given in values.items()},
             **({"now": now, "by": by} if tell else {}),
         },
     ).scalar_one()
@@ -164,7 +164,7 @@ def tell(
             "batch_id": batch_id,
             "invoice_id": invoice_id,
             "gateway_transaction_id": gateway_transaction_id,
-            "why": why,
+            "why": _words(why),
             "by": by,
             "details": json.dumps(details) if details is not None else None,
         },
@@ -189,8 +189,12 @@ def witness(conn: Connection, kind: str, now: datetime, heard: Sequence[tuple[in
 
 
 def _storable(said: Mapping[str, str]) -> dict[str, str]:
-    """jsonb knows no NUL, and lone surrogates are no text: both are replaced, so that evidence is never refused."""
-    return {key: value.replace("\0", "�").encode("utf-8", "replace").decode() for key, value in said.items()}
+    return {key: _words(value) for key, value in said.items()}
+
+
+def _words(value: str) -> str:
+    """The database knows no NUL, and lone surrogates are no text: both are replaced, so that no word is refused."""
+    return value if value.isprintable() else value.replace("\0", "�").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
