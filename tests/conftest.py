@@ -66,8 +66,10 @@ def engine(session_engine: Engine) -> Iterator[Engine]:
     with session_engine.begin() as connection:
         names = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
         every = ", ".join(f'"{name}"' for name in names if name not in ("alembic_version", "clock"))
-        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
         connection.execute(text(f"GRANT TRUNCATE ON {every} TO CURRENT_USER"))
+    # Apart from the GRANT: with its lock on pg_class, TRUNCATE and an autovacuum would wait for each other.
+    with session_engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
         connection.execute(text(f"TRUNCATE {every}"))
         connection.execute(text("UPDATE clock SET ahead = '0' WHERE ahead <> '0'"))
         connection.execute(text("REVOKE TRUNCATE ON events, evidence, journal FROM CURRENT_USER"))
