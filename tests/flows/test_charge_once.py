@@ -391,6 +391,42 @@ def test_a_late_approval_of_a_sale_that_had_ended_is_given_back(house: House, be
     assert house.ledger() == {"receivable": 15_000, "revenue": -15_000}
 
 
+def test_a_surplus_beside_an_attempt_under_way_bars_the_next_one(house: House) -> None:
+    """E4, R16: the first attempt turns out approved while the second is under way and then declined: no third."""
+    three_invoices(house)
+    payment = house.pay(6000, card())
+    first = begun(house)
+    hear(house, first, Failed(FailureClass.BUSY, "106"), first.lease_token)
+    house.advance(hours=1)
+    second = begun(house)
+    hear(house, first, approval(first), None)
+    hear(house, second, Declined(DeclineClass.SOFT_DATED, "50"), second.lease_token)
+    assert house.sales(payment) == ["surplus", "declined"]
+    house.advance(days=40)
+    house.charge()
+    assert (house.state(payment), len(house.sales(payment))) == ("review", 2)
+    assert sent(house) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["Approved\0", "\ud800", "\u202egnp.exe", "x" * 100_000], ids=["NUL", "half", "rtl", "long"]
+)
+@pytest.mark.parametrize("gateway", CARDS)
+def test_odd_words_of_a_gateway_are_recorded_all_the_same(house: House, gateway: str, words: str) -> None:
+    """DESIGN 3, B19: whatever a gateway writes beside its verdict, the outcome is recorded."""
+    number, code = CARDS[gateway]
+    three_invoices(house)
+    payment = house.pay(6000, card(number, code))
+    house.sandbox.client.scenario(
+        after=[edit({"RESPMSG": words, "MErrMsg": words, "AUTHCODE": words})], operation="sale"
+    )
+    house.charge()
+    house.advance(minutes=1)
+    house.work()
+    assert house.state(payment) == "posted"
+    assert [alarm for alarm in house.alarms() if "set_aside" in alarm] == []
+
+
 @pytest.mark.parametrize(
     ("gateway", "fields"),
     [
