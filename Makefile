@@ -38,7 +38,7 @@ imports: setup-dev ## Check who imports whom
 	$(VENV)/lint-imports
 
 tests: setup-dev ## Run the tests (T=path: only those)
-	$(VENV)/pytest $(T)
+	$(VENV)/pytest $(if $(T),$(T),-n 2 --dist worksteal)
 
 format: setup-dev ## Put files into the format that lint checks
 	$(VENV)/ruff check --fix .
