@@ -160,3 +160,19 @@ def test_tests_reach_loopback_only() -> None:
         socket.create_connection(("payflow.example", 443))
     with socket.socket() as outgoing, pytest.raises(AssertionError, match="tests reach loopback only"):
         outgoing.connect(("192.0.2.1", 443))
+
+
+def test_the_page_of_rules_leads_to_what_it_names() -> None:
+    """docs/rules.md: every file it names exists, and every test file it names cites the rule of its row."""
+    rows = [line for line in (PROJECT / "docs/rules.md").read_text().splitlines() if line.startswith("| **")]
+    assert len(rows) > 30
+    for row in rows:
+        numbers = re.findall(r"\*\*([A-Z]\d+a?)\*\*", row)
+        for name in re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", row):
+            path = PROJECT / name
+            assert path.exists(), f"{numbers[0]} names {name}, which does not exist"
+            if name.startswith("tests/"):
+                cited = path.read_text()
+                assert any(re.search(rf"\b{number}\b", cited) for number in numbers), (
+                    f"{name} does not tell {numbers[0]}"
+                )
