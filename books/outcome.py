@@ -172,6 +172,9 @@ def _judge(
     if one.lease_token is not None and sale.sends > 1 and isinstance(outcome, Failed):
         # That this send did nothing says nothing of the one before it, whose answer never came (E4).
         outcome = Unknown(outcome.code, outcome.message)
+    if isinstance(outcome, Approved) and outcome.repeated and sale.sends == 1:
+        # Sent once under a random reference, it repeats nothing of ours: its own record tells whose it is (B08).
+        outcome = Unknown("repeated", "approved as a duplicate, though it was sent once", outcome.transaction_id)
     if isinstance(outcome, Approved) and state in {states.Transaction.DECLINED, states.Transaction.FAILED}:
         turns.sales.append(_SaleTurn(sale, "approve", outcome))
         why = f"the gateway approved a sale that had been recorded as {state}"

@@ -308,6 +308,7 @@ def _approved(operation: Operation, pnref: str, said: dict[str, str], currency: 
         reference=said.get("CUSTREF"),
         card_token=pnref if operation is Operation.SALE else None,
         final=operation is not Operation.REFUND or said.get("TRANSSTATE") == "8",
+        repeated=said.get("DUPLICATE") in ("1", "2") and "CUSTREF" not in said,
     )
 
 

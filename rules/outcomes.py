@@ -6,7 +6,7 @@ is `Unknown`: what is not proven is looked up, never guessed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -61,7 +61,8 @@ class Standing(StrEnum):
 class Approved:
     """Done. `amount_minor`, `currency`, `reference` are as the gateway repeated them, None where it did not (R18).
 
-    `final` is False where the gateway accepted a refund that it may still fail (R17).
+    `final` is False where the gateway accepted a refund that it may still fail (R17). `repeated`: it says that it gives
+    the answer of an earlier call again, and not whose call that was (B08).
     """
 
     transaction_id: str
@@ -73,6 +74,7 @@ class Approved:
     reference: str | None = None
     card_token: str | None = None
     final: bool = True
+    repeated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
