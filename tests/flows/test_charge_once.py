@@ -453,11 +453,12 @@ def test_an_approval_of_something_else_is_held_for_a_person(
     assert house.sandbox.client.card(number).charged == 1
 
 
-def test_the_reply_of_another_transaction_is_not_taken(house: House) -> None:
+@pytest.mark.parametrize("number", ["4012888888881881", VISA], ids=["another card", "the same card and amount"])
+def test_the_reply_of_another_transaction_is_not_taken(house: House, number: str) -> None:
     """B08: RESULT=0 with another customer's PNREF and DUPLICATE=1 pays nothing; a person looks."""
     house.bill("C-1", {"A": 6000})
     house.bill("C-2", {"A": 6000})
-    house.pay(6000, card("4012888888881881"))
+    house.pay(6000, card(number))
     house.work()
     [other] = house.sandbox.client.transactions(operation="sale")
     payment = house.pay(6000, card(), customer="C-2")
