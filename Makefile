@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests bench format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,19 @@ imports: setup-dev ## Check who imports whom
 tests: setup-dev ## Run the tests (T=path: only those)
 	$(VENV)/pytest $(if $(T),$(T),-n 2 --dist worksteal)
 
+bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
+	@mkdir -p bench/out
+	@rm -f bench/out/results.jsonl
+	@BENCH_OUT=bench/out/results.jsonl .venv-bench/bin/python bench/services.py \
+		.venv-bench/bin/python bench/run.py $(if $(FULL),--full)
+	@.venv-bench/bin/python bench/report.py bench/out/results.jsonl
+
+.venv-bench/installed: bench/requirements.txt
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--require-hashes --only-binary :all: --requirement bench/requirements.txt
+	@touch $@
+
 format: setup-dev ## Put files into the format that lint checks
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
@@ -47,11 +60,13 @@ format: setup-dev ## Put files into the format that lint checks
 lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: latest versions)
 	$(UV) $(LOCK) --output-file requirements.txt
 	$(UV) $(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV) $(LOCK) bench/requirements.in --constraint requirements.txt --output-file bench/requirements.txt
 
 secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
 	@$(VENV)/python -m local.compose_secrets
 
 clean: ## Delete .venv, the data under .defray and what tools left
-	@if $(VENV)/python -c 'import psycopg, redis' 2>/dev/null; then $(VENV)/python -m local.clean; fi
-	rm -rf .defray .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@if $(VENV)/python -c 'import psycopg, redis' 2>/dev/null; then \
+		$(VENV)/python -m local.clean && DEFRAY_HOME=bench/out/home $(VENV)/python -m local.clean; fi
+	rm -rf .defray .venv .venv-bench bench/out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,205 @@
+"""Tables and the plot of docs/performance.md from the lines that `run.py` wrote: `report.py [FILE] [--write]`.
+
+Without --write the tables are printed. Each figure is the median of its runs; only ratios within one file carry over.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+
+HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs"
+PAGE = DOCS / "performance.md"
+PLOT = DOCS / "img" / "performance.svg"
+BEGIN, END = "<!-- figures: made by bench/report.py -->\n", "<!-- end of figures -->\n"
+
+LABELS = {
+    "naive-prefork2": "Celery prefork, 2 processes, ORM, `requests.post`",
+    "naive-prefork8": "the same, 8 processes",
+    "prefork2-sql": "Celery prefork, 2 processes, bare SQL, `Session`",
+    "threads50-session": "Celery, 50 threads, ORM, `Session`",
+    "gevent200-session": "Celery, gevent 200, ORM, `Session`",
+    "dramatiq-p2t50": "dramatiq, 2 processes × 50 threads, ORM",
+    "procrastinate-c100": "procrastinate, 100 at once, async ORM, aiohttp",
+    "chunk100-adapter-p2": "limit: chunks of 100, bare SQL on stand-in tables, 2 processes",
+    "defray-p2": "**Defray**, 2 processes",
+    "defray-p2-w250": "**Defray**, 2 processes, DEFRAY_WINDOW=250",
+    "defray-p2-one-customer": "**Defray**, all payments of one customer",
+    "defray-checks-p2": "checks, ten of each customer",
+    "defray-checks-p2-one-customer": "checks, all of one customer",
+}
+BASE = "naive-prefork2"
+
+
+def median(rows, key):
+    return statistics.median(key(row) for row in rows)
+
+
+def table(heads, rows):
+    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * (len(heads) - 1)]
+    return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+def number(value):
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+class Figures:
+    def __init__(self, rows):
+        self.machine = next(row for row in rows if row["bench"] == "machine")
+        self.charges = collections.defaultdict(list)
+        self.spreads = collections.defaultdict(list)
+        self.clients = collections.defaultdict(list)
+        for row in rows:
+            if row["bench"] == "charge":
+                self.charges[row["config"], row["latency_ms"], row["n"]].append(row)
+            elif row["bench"] == "allocate":
+                self.spreads[row["how"], row["n"]].append(row)
+            elif row["bench"] == "http":
+                self.clients[row["client"], row["mode"]].append(row)
+
+    def config(self, config, latency):
+        """The runs of a configuration at the size that was run most often."""
+        sizes = [rows for (name, ms, _), rows in self.charges.items() if (name, ms) == (config, latency)]
+        return max(sizes, key=len, default=[])
+
+    def rate(self, config, latency):
+        return median(self.config(config, latency), lambda row: row["per_s"])
+
+    def charging(self, latency):
+        heads = ["", "payments/s", f"× {BASE}", "worker", "postgres", "gateway", "broker", "all",
+                 "commits", "fsyncs", "WAL bytes", "peak MiB"]  # fmt: skip
+        rows = []
+        for config, label in LABELS.items():
+            found = self.config(config, latency)
+            if not found or config.startswith("defray-checks"):
+                continue
+            cpu = [
+                median(found, lambda row, of=of: row["cpu_us"][of]) for of in ("worker", "postgres", "gateway", "redis")
+            ]
+            rest = [median(found, lambda row, of=of: row[of]) for of in ("cpu_us_all", "commits_per", "syncs_per")]
+            wal, peak = (median(found, lambda row, of=of: row[of]) for of in ("wal_bytes_per", "peak_rss_mib"))
+            rate = self.rate(config, latency)
+            ratio = number(rate / self.rate(BASE, latency))
+            rows.append([label, number(rate), ratio, *(f"{us:,.0f}" for us in (*cpu, rest[0])),
+                         *(f"{value:.3f}" for value in rest[1:]), f"{wal:,.0f}", f"{peak:,.0f}"])  # fmt: skip
+        return table(heads, rows)
+
+    def sizes(self):
+        found = sorted((n, rows) for (name, ms, n), rows in self.charges.items() if (name, ms) == ("defray-p2", 50))
+        heads = ["payments in one batch", "payments/s", "CPU µs a payment, all", "largest worker process, MiB",
+                 "worker tree, MiB (PSS)", "producer, MiB"]  # fmt: skip
+        keys = ("per_s", "cpu_us_all", "largest_rss_mib", "pss_mib", "producer_rss_mib")
+        rows = [[f"{n:,}", *(number(median(rows, lambda row, of=of: row[of])) for of in keys)] for n, rows in found]
+        return table(heads, rows)
+
+    def recording(self):
+        found = self.config("defray-p2", 50)
+        n = found[0]["n"]
+        delays = self.config(BASE, 50)
+        record = median(found, lambda row: row["record_s"]) / n * 1e6
+        cpu = {of: median(found, lambda row, of=of: row["record_cpu_us"][of]) for of in ("producer", "postgres")}
+        rows = [
+            ["record (one transaction)", f"{record:,.0f}", f"{cpu['producer']:,.0f}", f"{cpu['postgres']:,.0f}"],
+            ["seal its card in the vault", f"{median(found, lambda row: row['seal_us']):,.0f}", "", ""],
+            ["wake the workers", number(median(found, lambda row: row["enqueue_s"]) / n * 1e6), "", ""],
+            [f"beside it: one `delay` a payment ({BASE})",
+             f"{median(delays, lambda row: row['enqueue_s'] / row['n'] * 1e6):,.0f}", "", ""],
+        ]  # fmt: skip
+        wal = median(found, lambda row: row["record_wal_bytes_per"])
+        heads = ["µs a payment", "time", "producer CPU", "postgres CPU"]
+        return [*table(heads, rows), f"Recording writes {wal:,.0f} bytes of WAL a payment.", ""]
+
+    def posting(self):
+        rows = []
+        for config in ("defray-checks-p2", "defray-checks-p2-one-customer"):
+            found = self.config(config, 0)
+            cpu = [median(found, lambda row, of=of: row["cpu_us"][of]) for of in ("worker", "postgres")]
+            wal = median(found, lambda row: row["wal_bytes_per"])
+            rows.append([LABELS[config], number(self.rate(config, 0)), *(f"{us:,.0f}" for us in cpu), f"{wal:,.0f}"])
+        return table(["", "payments/s", "worker CPU µs", "postgres CPU µs", "WAL bytes"], rows)
+
+    def spreading(self):
+        hows = list(dict.fromkeys(how for how, _ in self.spreads))
+        sizes = sorted({n for _, n in self.spreads})
+
+        def ms(how, n):
+            found = self.spreads.get((how, n))
+            return median(found, lambda row: row["seconds"]) * 1000 if found else None
+
+        rows = [[how, *("" if ms(how, n) is None else number(ms(how, n)) for n in sizes)] for how in hows]
+        for best in ("Defray: one statement", "one statement"):
+            ratios = [number(ms("Defray: post", n) / ms(best, n)) for n in sizes]
+            rows.append([f"*Defray: post ÷ {best}*", *ratios])
+        return table(["ms for one check over ... invoices", *(f"{n:,}" for n in sizes)], rows)
+
+    def limits(self):
+        keys = ("per_s", "client_cpu_us", "gateway_cpu_us")
+        rows = [
+            [f"{client} ({mode})", *(f"{median(found, lambda row, of=of: row[of]):,.0f}" for of in keys)]
+            for (client, mode), found in self.clients.items()
+        ]
+        return table(["client, one process, 50 ms", "requests/s", "client CPU µs", "gateway CPU µs"], rows)
+
+    def text(self):
+        machine = self.machine
+        lines = [
+            f"Measured {machine['at']}: {machine['cores']} cores, Python {machine['python']}, PostgreSQL"
+            f" {machine['postgres']}, fsync on; medians.",
+            "",
+        ]
+        for heading, part in (
+            ("Charging, gateway answers after 50 ms", self.charging(50)),
+            ("Charging, gateway answers at once", self.charging(0)),
+            ("Size of the batch", self.sizes()),
+            ("Recording and waking", self.recording()),
+            ("Posting without a gateway", self.posting()),
+            ("One check over many invoices", self.spreading()),
+            ("What an HTTP client can do", self.limits()),
+        ):
+            lines += [f"### {heading}", "", *part]
+        return "\n".join(lines)
+
+    def plot(self):
+        import matplotlib as mpl
+
+        mpl.use("svg")
+        mpl.rcParams["svg.hashsalt"] = "defray"
+        from matplotlib import pyplot as plt
+
+        shown = [config for config in LABELS if self.config(config, 50) and not config.startswith("defray-checks")]
+        rates = [self.rate(config, 50) for config in shown]
+        names = [LABELS[config].replace("`", "").replace("*", "") for config in shown]
+        colours = ["#1f6f5c" if config.startswith("defray") else "#9aa5b1" for config in shown]
+        figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+        bars = axes.barh(names[::-1], rates[::-1], color=colours[::-1])
+        axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates[::-1]], padding=3)
+        axes.set_xscale("log")
+        axes.set_xlim(10, max(rates) * 3)
+        axes.set_xlabel("payments charged a second, gateway answers after 50 ms, two cores (logarithmic)")
+        axes.spines[["top", "right"]].set_visible(False)
+        PLOT.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(PLOT, metadata={"Date": None})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("file", nargs="?", type=pathlib.Path, default=HERE / "out" / "results.jsonl")
+    parser.add_argument("--write", action="store_true", help="put tables and plot into docs/")
+    asked = parser.parse_args()
+    figures = Figures([json.loads(line) for line in asked.file.read_text().splitlines()])
+    if not asked.write:
+        print(figures.text())
+        return
+    page = PAGE.read_text()
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{figures.text()}\n{END}{rest.split(END)[1]}")
+    figures.plot()
+
+
+if __name__ == "__main__":
+    main()
