@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
 from books.terms import Terms, draw_reference
 from rules import ledger, states
+from rules.charging import fits
 from rules.errors import MoveRefused
 from rules.outcomes import (
     Approved,
@@ -28,6 +29,7 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Held,
     Outcome,
     Refused,
     Sighting,
@@ -112,7 +114,12 @@ def _due(conn: Connection, step: Step, payment_id: int | None, most: int, now: d
 def begin_voids(conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime) -> list[Send]:
     """Commit a void for each due reversal; one whose outcome is unknown is sent again under its own reference."""
     due = _due(conn, Step.VOID, payment_id, most, now)
-    return [_begin(conn, reversal, "void", Step.CONFIRM, terms, now) for reversal in due]
+    # A sale that a person vouched for has no id of the gateway's yet: its standing is asked for first, and tells it.
+    for reversal in due:
+        if not reversal.sale_transaction_id:
+            conn.execute(_SCHEDULE, {"id": reversal.id, "step": Step.CONFIRM.value, "due_at": now})
+    named = [reversal for reversal in due if reversal.sale_transaction_id]
+    return [_begin(conn, reversal, "void", Step.CONFIRM, terms, now) for reversal in named]
 
 
 def begin_refunds(
@@ -188,8 +195,9 @@ def _begin(conn: Connection, reversal: Row[Any], operation: str, then: Step, ter
 # ---- what came of a void or a refund --------------------------------------------------------------------------------
 
 _HEARD_OF = text("""
-    SELECT t.*, r.state AS reversal_state, r.next_step AS reversal_step, r.voids, r.refunds, p.customer_id
+    SELECT t.*, r.voids, r.refunds, p.customer_id, s.reference AS sale_reference
     FROM gateway_transactions t JOIN reversals r ON r.id = t.reversal_id JOIN payments p ON p.id = t.payment_id
+    JOIN gateway_transactions s ON s.id = t.sale_id
     WHERE t.id = :id""")
 _LOCK_REVERSAL = text("""
     SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
@@ -219,7 +227,7 @@ def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now:
     """What follows from one word of a gateway; None where it is not what is waited for."""
     reversal = conn.execute(_LOCK_REVERSAL, {"id": reversal_id}).one()
     sent = conn.execute(_HEARD_OF, {"id": one.transaction_id}).one()
-    outcome = one.outcome
+    outcome = fits(one.outcome, sent.amount_minor, sent.currency, sent.reference, sent.sale_reference)
     proves_nothing = isinstance(outcome, Unknown) or (
         isinstance(outcome, Failed) and outcome.failure is FailureClass.NOT_SENT
     )
@@ -228,6 +236,8 @@ def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now:
     if sent.sends > 1 and isinstance(outcome, Failed):
         # That this send did nothing says nothing of the one before it, whose answer never came (E4).
         outcome = Unknown(outcome.code, outcome.message)
+    if isinstance(outcome, Held):
+        tell(conn, "alarm.held", now, by, outcome.message, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
     _close(conn, sent, outcome, now, by)
     awaited = (states.Reversal.VOIDING, "void") if sent.operation == "void" else (states.Reversal.REFUNDING, "refund")
     if (reversal.state, sent.operation) != awaited:
@@ -397,11 +407,17 @@ def _learn(conn: Connection, answer: Answer, terms: Terms, now: datetime, by: st
 _LOCK_OWNER = text("SELECT p.customer_id FROM reversals r JOIN payments p ON p.id = r.payment_id WHERE r.id = :id")
 
 
+_LEARN_ID = text("""
+    UPDATE gateway_transactions SET transaction_id = :transaction_id WHERE id = :id AND transaction_id = ''""")
+
+
 def _confirmed(
     conn: Connection, reversal: Row[Any], sighting: Sighting, terms: Terms, now: datetime, by: str
 ) -> Next | None:
     if reversal.state != states.Reversal.VOIDING or reversal.next_step != Step.CONFIRM:
         return None  # it moved on while we asked
+    if isinstance(sighting, Found) and isinstance(sighting.outcome, Approved):
+        conn.execute(_LEARN_ID, {"id": reversal.sale_id, "transaction_id": sighting.outcome.transaction_id})
     step = after_confirm(sighting, reversal.policy, reversal.voids, reversal.asked)
     last = conn.execute(_LAST, {"id": reversal.id, "operation": "void"}).one_or_none()
     if last is None or last.state not in {"started", "unknown"}:
@@ -417,6 +433,9 @@ def _confirmed(
     return step
 
 
+_SALE_REFERENCE = text("SELECT reference FROM gateway_transactions WHERE id = :id")
+
+
 def _watched(
     conn: Connection, reversal: Row[Any], sighting: Sighting, terms: Terms, now: datetime, by: str
 ) -> Next | None:
@@ -425,6 +444,10 @@ def _watched(
         return None
     refund = conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one()
     at = terms.at(reversal.gateway)
+    if isinstance(sighting, Found):
+        sale_reference = conn.execute(_SALE_REFERENCE, {"id": reversal.sale_id}).scalar_one()
+        outcome = fits(sighting.outcome, refund.amount_minor, refund.currency, refund.reference, sale_reference)
+        sighting = replace(sighting, outcome=outcome)
     may_resend = refund.send_until + at.settling <= now < refund.started_at + at.replay_window
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
     if isinstance(sighting, Found):

@@ -53,21 +53,22 @@ def decide(
             return AskFirst(owed_now_minor)
 
 
-def fits(outcome: Outcome, amount_minor: int, currency: str, reference: int) -> Outcome:
+def fits(outcome: Outcome, amount_minor: int, currency: str, *references: int) -> Outcome:
     """R18: an approval of another amount, currency or reference than was asked for is none: it is held for a person.
 
-    `Approved.reference` is compared where the gateway repeated ours: in decimal digits or in base 36.
+    `Approved.reference` is compared where the gateway repeated ours: in decimal digits or in base 36. A void or refund
+    has two that fit, its own and its sale's.
     """
     if not isinstance(outcome, Approved):
         return outcome
     wrong = [
-        f"{name} {said!r} instead of {asked!r}"
+        f"{name} {said!r} instead of {asked[0]!r}"
         for name, said, asked in (
-            ("amount", outcome.amount_minor, amount_minor),
-            ("currency", outcome.currency, currency),
-            ("reference", _number(outcome.reference), reference),
+            ("amount", outcome.amount_minor, (amount_minor,)),
+            ("currency", outcome.currency, (currency,)),
+            ("reference", _number(outcome.reference), references),
         )
-        if said is not None and said != asked
+        if said is not None and said not in asked
     ]
     if not wrong:
         return outcome
