@@ -6,11 +6,13 @@ A test moves time with `advance` and lets the tasks work with `work`, as the swe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, text
 
@@ -26,6 +28,7 @@ from tasks import void as void_task
 from tasks.context import Context
 from worker.wake import Wake
 
+T = TypeVar("T")
 BILLED = date(2026, 1, 5)
 VISA, AMEX = "4111111111111111", "378282246310005"
 
@@ -254,3 +257,15 @@ def refused_by_the_database(house: House, table: str, condition: str) -> Iterato
         yield
     finally:
         house.do(f"ALTER TABLE {table} DROP CONSTRAINT poison")
+
+
+def at_once(*acts: Callable[[], T]) -> list[T]:
+    """Do all of it side by side, begun at one moment; errors are raised."""
+    start = threading.Barrier(len(acts))
+
+    def begin(act: Callable[[], T]) -> T:
+        start.wait(10)
+        return act()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(begin, acts))

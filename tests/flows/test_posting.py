@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +14,7 @@ from books import credit, post
 from books.claim import Single
 from rules.errors import MoveRefused, NotFound, RequestRefused
 from sandbox.client import hold, reset
-from tests.flows.house import House, build, card, refused_by_the_database, settings_for
+from tests.flows.house import House, at_once, build, card, refused_by_the_database, settings_for
 
 
 def use_credit(
@@ -43,18 +42,6 @@ def post_one(house: House, payment: int) -> int:
     """Post one payment, as a worker of its own would."""
     with house.context.transaction() as (conn, now):
         return post.post_due(conn, Single(payment), 1, house.context.terms.today(now), now, "defray").posted
-
-
-def at_once(*acts: Callable[[], object]) -> list[object]:
-    """Do all of it side by side, begun at one moment; errors are raised."""
-    start = threading.Barrier(len(acts))
-
-    def begin(act: Callable[[], object]) -> object:
-        start.wait(10)
-        return act()
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return list(threads.map(begin, acts))
 
 
 def test_a_sum_goes_to_the_oldest_invoices_first(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,8 +25,8 @@ from rules.outcomes import (
     Standing,
     Unknown,
 )
-from sandbox.client import answer, close, hold, page, reset, settle
-from tests.flows.house import AMEX, VISA, House, card, refused_by_the_database
+from sandbox.client import answer, close, edit, hold, page, reset, settle
+from tests.flows.house import AMEX, VISA, House, at_once, card, refused_by_the_database
 
 CARDS = {"payflow": (VISA, "123"), "plugnpay": (AMEX, "1234")}
 OWED_AGAIN = {"receivable": 6000, "revenue": -6000}
@@ -568,3 +569,63 @@ def test_a_persons_word_is_about_the_reversal_that_waits_for_it(house: House) ->
     house.approve_refund(payment)
     state = house.row("SELECT state FROM reversals WHERE sale_id = :id", id=sale.id).state
     assert state == "refund_due"
+
+
+@both
+def test_a_refund_of_another_amount_is_no_refund(house: House, gateway: str) -> None:
+    """R18: the gateway's yes to another sum than was asked is held, with an alarm, and looked up."""
+    payment = charged(house, gateway)
+    house.sandbox.client.settle()
+    house.void(payment)
+    wrong = {"payflow": {"AMT": "1.00"}, "plugnpay": {"card-amount": "1.00"}}
+    house.sandbox.client.scenario(after=[edit(wrong[gateway])], operation="refund")
+    house.work()
+    assert house.reversal(payment).state == "refunding"
+    assert "alarm.held" in house.alarms()
+    assert house.ledger()["refunds_payable"] == -6000
+    until(house, payment, "refund_accepted", "refunded", hours=0.5)
+    assert len(arrived(house, "refund")) == 1
+    assert house.ledger() == OWED_AGAIN
+
+
+@both
+@pytest.mark.parametrize("settled", [False, True], ids=["unsettled", "settled"])
+def test_a_charge_that_a_person_vouched_for_can_be_given_back(house: House, gateway: str, settled: bool) -> None:
+    """R11, E4: said to be approved by a person, the gateway's id never came: it is learnt before the void is sent."""
+    house.bill("C-1", {"A": 6000})
+    number, code = CARDS[gateway]
+    payment = house.pay(6000, card(number, code))
+    house.sandbox.client.scenario(after=[reset()], operation="sale")
+    house.charge()
+    house.resolve(payment, "approved")
+    assert house.state(payment) == "posted"
+    if settled:
+        house.sandbox.client.settle()
+    house.void(payment)
+    until(house, payment, "refund_accepted" if settled else "voided", hours=0.2)
+    assert net(house, gateway) == 0
+    assert house.ledger() == OWED_AGAIN
+
+
+def test_two_clerks_at_once_reverse_once(house: House) -> None:
+    """R10, R12, R13: of two voids at once one is refused; so is one of a yes and a no."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    done = at_once(*[lambda: refused(lambda: house.void(payment, policy="ask"))] * 2)
+    assert sorted(done) == [False, True]
+    house.work()
+    done = at_once(lambda: refused(lambda: house.approve_refund(payment)), lambda: refused(lambda: house.keep(payment)))
+    assert sorted(done) == [False, True]
+    house.work()
+    kept = house.credit() == 6000
+    assert net(house, "payflow") == (6000 if kept else 0)
+    assert len(house.rows("SELECT id FROM reversals")) == 1
+
+
+def refused(act: Callable[[], object]) -> bool:
+    """Whether the state does not allow it any more."""
+    try:
+        act()
+    except MoveRefused:
+        return True
+    return False
