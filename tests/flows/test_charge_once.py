@@ -13,7 +13,7 @@ from books import inquire, outcome
 from books.charge import Begun, begin
 from books.claim import Singles
 from books.outcome import Heard
-from rules.errors import MoveRefused, NotFound, RequestRefused
+from rules.errors import KeyReused, MoveRefused, NotFound, RequestRefused
 from rules.outcomes import (
     Absent,
     Approved,
@@ -31,7 +31,7 @@ from rules.outcomes import (
 )
 from sandbox.client import answer, close, cut, delay, edit, foreign, garble, page, reset
 from sandbox.scenarios import Step
-from tests.flows.house import AMEX, VISA, House, build, card, settings_for
+from tests.flows.house import AMEX, VISA, House, at_once, build, card, settings_for
 
 SETTLING = timedelta(minutes=16)
 LOST: dict[str, list[Step]] = {
@@ -560,3 +560,46 @@ def test_two_inquiries_at_once_send_again_once(house: House) -> None:
     assert len(sends) == 1
     with house.context.transaction() as (conn, now):
         inquire.learn(conn, [inquire.Answer(slow, NoAnswer("503"), Evidence(503, {}))], terms, now, "defray")
+
+
+def test_workers_that_are_woken_together_send_one_sale(house: House) -> None:
+    """B03, B04, D4: five messages for one payment at once: the gateway sees one sale."""
+    three_invoices(house)
+    payment = house.pay(6000, card())
+    at_once(*[house.charge] * 5)
+    assert house.state(payment) == "posted"
+    assert len(sent(house)) == 1
+
+
+def test_asking_again_under_the_same_key_gives_the_first_payment(house: House) -> None:
+    """B02, R15: the answer was lost and the shop asks again: the same payment, whatever is known of it, one sale."""
+    three_invoices(house)
+    asked = {"idempotency_key": "INV-7-try"}
+    payment = house.pay(6000, card(), **asked)
+    house.sandbox.client.scenario(after=[reset()], operation="sale")
+    house.charge()
+    assert house.pay(6000, card(), **asked) == payment
+    house.advance(minutes=1)
+    house.work()
+    assert house.pay(6000, card(), **asked) == payment
+    with pytest.raises(KeyReused):
+        house.pay(6001, card(), **asked)
+    house.work()
+    assert house.sandbox.client.card(VISA).charged == 1
+
+
+def test_every_operation_has_an_id_of_its_own(house: House) -> None:
+    """B76, B78, E2: sale, void, another customer's sale from one process: each carries its stored reference alone."""
+    three_invoices(house)
+    house.bill("C-2", {"A": 500})
+    first = house.pay(6000, card())
+    house.work()
+    house.void(first)
+    house.work()
+    house.pay(500, card(), customer="C-2")
+    house.work()
+    stored = house.rows("SELECT operation, reference FROM gateway_transactions ORDER BY id")
+    seen = [one for one in house.sandbox.client.requests() if one.operation != "inquiry"]
+    assert [(one.operation, int(one.reference, 36)) for one in seen] == [tuple(row) for row in stored]
+    assert len({one.request_id for one in seen}) == len(seen) == 3
+    assert all(10**18 <= row.reference < 36**12 for row in stored)

@@ -629,3 +629,17 @@ def refused(act: Callable[[], object]) -> bool:
     except MoveRefused:
         return True
     return False
+
+
+@both
+def test_already_voided_is_voided(house: House, gateway: str) -> None:
+    """B23: the gateway refuses the void since the sale is voided already: its standing says so, no refund."""
+    payment = charged(house, gateway)
+    house.void(payment)
+    no = {"payflow": answer("108"), "plugnpay": answer("problem", "Transaction already voided")}
+    house.sandbox.client.scenario(after=[no[gateway]], operation="void")
+    house.work()
+    assert house.reversal(payment).state == "voided"
+    assert arrived(house, "refund") == []
+    assert net(house, gateway) == 0
+    assert house.ledger() == OWED_AGAIN

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from rules.errors import RequestRefused
+from sandbox.client import hold
 from tests.flows.house import VISA, House, card
 
 FUNDS_LATER = "4000050000010006"
@@ -175,3 +177,34 @@ def test_an_equal_sum_for_another_invoice_is_another_sale(house: House) -> None:
     house.work()
     assert house.invoices() == {"A": ("paid", 0), "B": ("paid", 0)}
     assert house.sandbox.client.card(VISA).charged == 2
+
+
+def test_a_check_that_is_quicker_than_the_gateways_answer(house: House) -> None:
+    """R3, R8: paid by check while the card is being charged: the charge stands, all of it is a credit."""
+    house.bill("C-1", {"A": 6000})
+    payment = house.pay(6000, card())
+    house.sandbox.client.scenario(after=[hold("charged")], operation="sale")
+    charging = threading.Thread(target=house.charge)
+    charging.start()
+    house.sandbox.client.wait_for("charged")
+    house.pay(6000)
+    house.post()
+    house.sandbox.client.release("charged")
+    charging.join(10)
+    assert house.state(payment) == "posted"
+    assert (house.invoices(), house.credit()) == ({"A": ("paid", 0)}, 6000)
+
+
+def test_an_invoice_that_is_issued_while_a_card_is_charged_is_paid_by_what_is_left(house: House) -> None:
+    """R1: what named no invoice is applied to what is pending when it posts, as the direct road does."""
+    house.bill("C-1", {"A": 6000})
+    house.pay(7000, card())
+    house.sandbox.client.scenario(after=[hold("charged")], operation="sale")
+    charging = threading.Thread(target=house.charge)
+    charging.start()
+    house.sandbox.client.wait_for("charged")
+    house.bill("C-1", {"B": 5000})
+    house.sandbox.client.release("charged")
+    charging.join(10)
+    assert house.invoices() == {"A": ("paid", 0), "B": ("pending", 4000)}
+    assert house.credit() == 0
