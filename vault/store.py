@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, text, update
 
 from rules.cards import Brand, Card
 from rules.errors import CardUnavailable
@@ -137,7 +137,7 @@ class Vault:
         """Forget the security codes: the first authorization was answered (C2)."""
         conn.execute(
             update(card_vault)
-            .where(card_vault.c.token.in_(_locked(tokens)), card_vault.c.security_code.isnot(None))
+            .where(card_vault.c.token.in_(_locked(tokens, card_vault.c.security_code.isnot(None))))
             .values(security_code=None, security_code_hour=None)
         )
 
@@ -145,7 +145,7 @@ class Vault:
         """Make the cards unreadable for good: no more attempt is to come (C2). What may be shown of them stays."""
         conn.execute(
             update(card_vault)
-            .where(card_vault.c.token.in_(_locked(tokens)), card_vault.c.wrapped_key.isnot(None))
+            .where(card_vault.c.token.in_(_locked(tokens, card_vault.c.wrapped_key.isnot(None))))
             .values(wrapped_key=None, security_code=None, security_code_hour=None, dropped_at=func.now())
         )
 
@@ -223,7 +223,7 @@ def _security_code(row: Row[*tuple[Any, ...]], hours: dict[str, bytes]) -> str |
     return code.decode() if code else None
 
 
-def _locked(tokens: Sequence[str]) -> Any:
-    """The rows of these tokens, locked in one order, so that two who drop the same cards do not wait for each other."""
+def _locked(tokens: Sequence[str], still: ColumnElement[bool]) -> Any:
+    """The rows of these tokens where that still holds, locked in one order, so that nobody waits in a ring."""
     token = card_vault.c.token
-    return select(token).where(token == func.any(list(tokens))).order_by(token).with_for_update()
+    return select(token).where(token == func.any(list(tokens)), still).order_by(token).with_for_update()
