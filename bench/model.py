@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import functools
+import threading
 import typing
 import uuid
 
@@ -67,8 +68,16 @@ class LedgerEntry(Base):
     amount: Mapped[decimal.Decimal]
 
 
-@functools.cache
+making = threading.Lock()  # a pool each for threads that begin at once would take all connections of the server
+
+
 def engine(pool_size=8, **options):
+    with making:
+        return make_engine(pool_size, **options)
+
+
+@functools.cache
+def make_engine(pool_size, **options):
     return sa.create_engine(SA_URL, pool_size=pool_size, max_overflow=0, pool_timeout=60, **options)
 
 
