@@ -36,7 +36,8 @@ def run(batch: int | None = None, lane: str = "", payment: int | None = None) ->
     scope = scopes.of(batch, payment)
     tally = work(context, scope, PAYMENTS_MAX)
     with context.transaction() as (conn, now):
-        if isinstance(scope, claim.Batch) and claim.is_left(conn, "charge", scope, now):
+        # Where all are busy, whoever is busy with them goes on, or the sweeper comes: waking would turn in circles.
+        if isinstance(scope, claim.Batch) and tally != Tally() and claim.is_left(conn, "charge", scope, now):
             context.wake.batch(scope.batch_id, "charge", 1)
         return progress.sentence(conn, scope, tally)
 
