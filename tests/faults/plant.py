@@ -7,6 +7,7 @@ the end the sandbox's own books how often each card was charged.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import signal
@@ -105,6 +106,12 @@ def environment(sandbox: SandboxProcess, database_url: str, redis_url: str, fold
     }
 
 
+def _die_with_parent() -> None:
+    """On Linux, a test process that is killed leaves no worker behind to take the next one's messages."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Running:
     """One process of Defray, in a session of its own, and what it wrote."""
 
@@ -121,6 +128,7 @@ class Running:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it takes no lock
             )
         self._seen: dict[int, str | None] = {self.process.pid: pids.birth(self.process.pid)}
 

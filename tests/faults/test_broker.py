@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ def test_broker_comes_and_goes(plant_of_its_own: Plant, valkey: Valkey) -> None:
     plant.wait_for_payments(posted=100)
     plant.hand_in(visa(110)[100:])  # and it is woken again as if nothing had been
     plant.wait_for_payments(posted=110)
+    assert [list(said) for said in plant.celery.control.ping(timeout=10, limit=1)] == [[f"worker@{gethostname()}"]]
     assert worker.process.poll() is None
     assert beat.process.poll() is None
     plant.check()

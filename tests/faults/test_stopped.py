@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import text
+
 from sandbox.client import hold
-from tests.faults.plant import Gate, Plant, amex, until, visa
+from tests.faults.plant import Gate, Plant, Silent, amex, until, visa
 
 
 def test_stopped_longer_than_its_lease(plant: Plant, gate: Gate) -> None:
@@ -14,7 +16,7 @@ def test_stopped_longer_than_its_lease(plant: Plant, gate: Gate) -> None:
     plant.environment |= {
         "DEFRAY_PLUGNPAY_URL": gate.url("plugnpay"),
         "DEFRAY_CONNECT_TIMEOUT": "30",
-        "DEFRAY_SEND_WITHIN": "2",
+        "DEFRAY_SEND_WITHIN": "4",
     }
     plant.sandbox.client.scenario(after=[hold("answered")], gateway="payflow", operation="sale", times=10)
     stopped = plant.worker("stopped", "bulk", 1)
@@ -35,7 +37,7 @@ def test_stopped_longer_than_its_lease(plant: Plant, gate: Gate) -> None:
     plant.sweep()
     plant.wait_for_payments(posted=20)
     assert plant.charged(unsent) == [1] * 10
-    until(lambda: time.monotonic() > begun + 2.5, "its time to send is over")
+    until(lambda: time.monotonic() > begun + 4.5, "its time to send is over")
     asked, said = behind.client.request_count(), plant.rows("SELECT count(*) AS n FROM evidence")[0].n
     stopped.go_on()
     until(lambda: plant.rows("SELECT count(*) AS n FROM evidence")[0].n == said + 20, "it says what it heard")
@@ -43,4 +45,21 @@ def test_stopped_longer_than_its_lease(plant: Plant, gate: Gate) -> None:
     assert plant.payments() == {"posted": 20}
     assert plant.sales() == {"approved": 20}
     assert plant.alarms() == []
+    plant.check()
+
+
+def test_everybody_is_busy(plant: Plant) -> None:
+    """D2: a lane that finds all customers locked by one who stands still says so once; it does not wake in circles."""
+    worker = plant.worker()
+    batch = plant.hand_in(visa(20), plant.producer_waking(Silent()))
+    with plant.engine.connect() as still, still.begin():
+        still.execute(text("SELECT 1 FROM customers FOR NO KEY UPDATE"))
+        plant.wake.batch(batch, "charge", 1)
+        worker.wait_for(f"batch {batch}: 0 of 20, none begun (this task: nothing was due)")
+        plant.celery.send_task("defray.inquire", queue="bulk")  # behind whatever it woke
+        worker.wait_for("nothing to look up")
+        assert worker.output.count("nothing was due") == 1
+    plant.advance(seconds=20)
+    plant.sweep()
+    plant.wait_for_payments(posted=20)
     plant.check()
