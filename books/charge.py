@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
@@ -112,6 +112,8 @@ _START = text("""
     JOIN payments p ON p.id = v.payment_id
     RETURNING id, payment_id, reference, amount_minor""")
 
+_A_WHILE: Final = timedelta(minutes=15)
+_HOURS: Final = timedelta(hours=4)
 _POSTPONE = text("""
     UPDATE payments SET due_at = :until, reason = :why WHERE id = ANY(CAST(:ids AS bigint[]))""")
 
@@ -151,7 +153,7 @@ def begin(
     facts = standing(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
-    postponed: dict[str, list[int]] = {}
+    postponed: dict[tuple[timedelta, str], list[int]] = {}
     by_customer: dict[int, list[tuple[Row[Any], int]]] = {}
     today = terms.today(now)
     for payment in claimed:
@@ -171,23 +173,30 @@ def begin(
         counts = card_counts(fact)
         if payment.attempts and (capped := retry.cap_reached(counts, terms.policy)):
             if retry.frees_by_itself(counts, terms.policy):
-                postponed.setdefault(f"waits: {capped}", []).append(payment.id)
+                postponed.setdefault((_HOURS, f"waits: {capped}"), []).append(payment.id)
                 continue
             turns.append((payment, "decline", f"no further attempt: {capped}"))
             continue
         if fact.reversing:
-            postponed.setdefault("waits for the reversal of an earlier payment", []).append(payment.id)
+            postponed.setdefault((_HOURS, "waits for the reversal of an earlier payment"), []).append(payment.id)
             continue
         earlier = by_customer.setdefault(payment.customer_id, [])
         beside = 0 if payment.allow_overlap else sum(amount for other, amount in earlier if _overlap(payment, other))
-        owed = max(0, fact.owed - fact.under_way - beside)
-        match decide(
+        under_way = fact.under_way + beside
+        decision = decide(
             payment.total_minor,
             payment.owed_at_request_minor,
-            owed,
+            max(0, fact.owed - under_way),
             payment.as_credit,
             WhenOwedLess(payment.when_owed_less),
-        ):
+        )
+        if under_way and decision != Charge(payment.total_minor):
+            # What the others leave to be paid is known when they are answered; a decline leaves all of it.
+            postponed.setdefault((_A_WHILE, "waits for a charge under way for the same invoices"), []).append(
+                payment.id
+            )
+            continue
+        match decision:
             case Charge(amount):
                 charges.append((payment, amount))
                 earlier.append((payment, amount))
@@ -195,8 +204,8 @@ def begin(
                 turns.append((payment, "cancel", "no longer owed"))
             case AskFirst(owed_minor):
                 turns.append((payment, "ask", f"only {owed_minor} of {payment.total_minor} minor units are still owed"))
-    for why, ids in postponed.items():
-        conn.execute(_POSTPONE, {"ids": ids, "until": now + timedelta(hours=4), "why": why})
+    for (delay, why), ids in postponed.items():
+        conn.execute(_POSTPONE, {"ids": ids, "until": now + delay, "why": why})
         tally.postponed += len(ids)
     _turn(conn, turns, tally, now, by)
     begun: list[Begun] = []
