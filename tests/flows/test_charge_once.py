@@ -361,6 +361,7 @@ def test_an_outcome_that_is_recorded_twice_changes_nothing(house: House, name: s
     assert house.payment(payment).failures == (1 if isinstance(heard, Failed) else 0)
     entries = house.row("SELECT count(*) AS entries FROM journal WHERE payment_id = :id", id=payment).entries
     assert entries == (1 if state == "posted" else 0)
+    assert [alarm for alarm in house.alarms() if "set_aside" in alarm] == []
 
 
 @pytest.mark.parametrize(
@@ -486,6 +487,7 @@ def test_held_for_review_is_neither_yes_nor_no(house: House, gateway: str, decis
     house.advance(minutes=20)
     house.work()
     assert house.sales(payment) == held
+    assert [alarm for alarm in house.alarms() if "set_aside" in alarm] == []
     assert house.invoices()["A"] == ("pending", 6000)
     assert house.sandbox.client.review(decision) == 1
     house.advance(hours=8)

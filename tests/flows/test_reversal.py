@@ -26,6 +26,8 @@ from rules.outcomes import (
     Unknown,
 )
 from sandbox.client import answer, close, edit, hold, page, reset, settle
+from tasks import confirm
+from tasks import void as void_task
 from tests.flows.house import AMEX, VISA, House, at_once, card, refused_by_the_database
 
 CARDS = {"payflow": (VISA, "123"), "plugnpay": (AMEX, "1234")}
@@ -643,3 +645,21 @@ def test_already_voided_is_voided(house: House, gateway: str) -> None:
     assert arrived(house, "refund") == []
     assert net(house, gateway) == 0
     assert house.ledger() == OWED_AGAIN
+
+
+def test_a_refund_whose_worker_died_waits_out_the_settling_time(house: House) -> None:
+    """E4: nothing was heard of a refund: absent means nothing at once; after the settling time it is sent again."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    house.void(payment)
+    for task in (void_task, confirm):
+        task.work(house.context, None, 10)
+    lost = started(house, "refund")
+    house.advance(minutes=3)
+    house.work()
+    assert (house.reversal(payment).state, arrived(house, "refund")) == ("refunding", [])
+    house.advance(minutes=16)
+    house.work()
+    [(reference, _)] = arrived(house, "refund")
+    assert int(reference, 36) == lost.reference
+    assert net(house, "payflow") == 0

@@ -8,8 +8,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from books import credit, sweep
 from books.claim import Batch
+from books.history import Move, Subject, advance
+from rules import states
 from rules.errors import DefrayError
 from tasks import charge, post
 from tests.flows.house import House, card
@@ -152,3 +156,13 @@ def test_no_payment_is_lost_to_skipped_locks(house: House) -> None:
     charged = house.sandbox.client.card("4111111111111111")
     assert charged.charged == 200
     assert charged.net == sum(100 + n for n in range(200))
+
+
+def test_a_row_that_moved_on_is_not_moved_again(house: House) -> None:
+    """B3: a move is made from the state that was read under the lock, or not at all."""
+    house.bill("C-1", {"A": 100})
+    payment = house.pay(100)
+    stale = Move(payment, states.Payment.RETRYING, "cancel")
+    with pytest.raises(RuntimeError, match="1 of 1 payments"), house.context.transaction() as (conn, now):
+        advance(conn, Subject.PAYMENTS, [stale], now, "sue")
+    assert house.state(payment) == "requested"
