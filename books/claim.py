@@ -1,17 +1,20 @@
-"""Claiming due work (D2): whoever holds a customer's lock works on its payments; nobody waits for anybody.
+"""Claiming due work (D2): whoever holds a customer's lock works on its payments.
 
 The lock of a customer is the first lock of every transaction that moves its money (B3), so it serves as the claim's
-fence too: SKIP LOCKED passes over customers that another lane is busy with; the next claim finds them.
+fence too: SKIP LOCKED passes over customers that another lane is busy with; the next claim finds them. Who found only
+busy ones can come again patiently: then they are waited for, in the order of B3 and for a short time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import OperationalError
 
 from books.history import tell
 
@@ -20,9 +23,10 @@ Step = Literal["post", "charge"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The due payments of one batch."""
+    """The due payments of one batch; `patient`: busy customers are waited for."""
 
     batch_id: int
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,25 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Singles:
-    """All due payments that belong to no batch."""
+    """All due payments that belong to no batch; `patient`: busy customers are waited for."""
+
+    patient: bool = False
 
 
 Scope = Batch | Single | Singles
+
+
+def patiently(scope: Scope) -> Scope:
+    """The same payments, their customers waited for."""
+    return scope if isinstance(scope, Single) else replace(scope, patient=True)
+
 
 _WITHIN: Final = {Batch: "p.batch_id = :of", Single: "p.id = :of", Singles: "p.batch_id IS NULL"}
 
 
 def _of(scope: Scope) -> dict[str, int]:
     match scope:
-        case Batch(batch_id):
+        case Batch(batch_id=batch_id):
             return {"of": batch_id}
         case Single(payment_id):
             return {"of": payment_id}
@@ -52,15 +64,18 @@ def _of(scope: Scope) -> dict[str, int]:
             return {}
 
 
-# Where somebody waits for one payment, its customer is waited for; everybody else passes over who is busy.
+# Where somebody waits for one payment, its customer is waited for, however long it takes.
 _CANDIDATES: Final = {
-    kind: text(f"""
+    (kind, patient): text(f"""
         SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id
         WHERE p.next_step = :step AND {within} AND p.due_at <= :now
         ORDER BY p.customer_id, p.id LIMIT :most
-        FOR NO KEY UPDATE OF c {"" if kind is Single else "SKIP LOCKED"}""")
+        FOR NO KEY UPDATE OF c {"" if patient or kind is Single else "SKIP LOCKED"}""")
     for kind, within in _WITHIN.items()
+    for patient in (False, True)
 }
+_WAIT = text("SET LOCAL lock_timeout = '2s'")
+_WAIT_NO_MORE = text("SET LOCAL lock_timeout = DEFAULT")
 # Read again once the customer is ours: a candidate may have been worked on since the first statement's snapshot.
 _MINE = text("""
     SELECT p.* FROM payments p WHERE p.id = ANY(CAST(:ids AS bigint[])) AND p.next_step = :step AND p.due_at <= :now
@@ -74,9 +89,25 @@ _LEFT: Final = {
 
 def payments(conn: Connection, step: Step, scope: Scope, most: int, now: datetime) -> Sequence[Row[Any]]:
     """At most so many due payments of customers whose locks are now held, in the order of their ids; may be none."""
-    sent = {"step": step, "now": now, **_of(scope)}
-    ids = conn.execute(_CANDIDATES[type(scope)], {**sent, "most": most}).scalars().all()
+    sent = {"step": step, "now": now, "most": most, **_of(scope)}
+    if isinstance(scope, Single) or not scope.patient:
+        ids = conn.execute(_CANDIDATES[type(scope), False], sent).scalars().all()
+    else:
+        ids = _waited_for(conn, scope, sent)
     return conn.execute(_MINE, {"ids": ids, "step": step, "now": now}).all() if ids else []
+
+
+def _waited_for(conn: Connection, scope: Scope, sent: Mapping[str, object]) -> Sequence[int]:
+    try:
+        with conn.begin_nested():
+            conn.execute(_WAIT)
+            ids = conn.execute(_CANDIDATES[type(scope), True], sent).scalars().all()
+            conn.execute(_WAIT_NO_MORE)
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            return []
+        raise
+    return ids
 
 
 def is_left(conn: Connection, step: Step, scope: Scope, now: datetime) -> bool:

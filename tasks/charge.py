@@ -26,7 +26,7 @@ _GATHER_SECONDS: Final = 0.02
 _LAST_ANSWERS_SECONDS: Final = 0.5
 """How long they are gathered when nothing is left to begin."""
 _LOOKS: Final = 3
-"""How often it is looked again for what a busy customer's lock hid."""
+"""How often it is looked again for what a busy customer's lock hid; the last look waits for the lock."""
 
 
 @shared_task(name="defray.charge")
@@ -52,7 +52,9 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
             begun = 0
             room = min(context.window - window.in_flight, most - taken)
             if room >= min(group, most - taken) > 0 and looks < _LOOKS:
-                begun, turned = _begin(context, scope, min(room, 2 * group), window)
+                waits = looks == _LOOKS - 1 and not window.in_flight
+                looked_at = claim.patiently(scope) if waits else scope
+                begun, turned = _begin(context, looked_at, min(room, 2 * group), window)
                 total.add(turned)
                 taken += begun
                 looks = 0 if begun else looks + 1

@@ -31,12 +31,14 @@ def run(batch: int | None = None, lane: str = "", payment: int | None = None) ->
 
 
 def work(context: Context, scope: claim.Scope) -> Tally:
-    """Post group after group until nothing is due."""
-    total = Tally()
+    """Post group after group until nothing is due; customers who were busy are waited for once."""
+    total, looked_at = Tally(), scope
     for _ in range(GROUPS_MAX):
         with context.transaction() as (conn, now):
-            tally = post.post_due(conn, scope, GROUP, context.terms.today(now), now, BY)
+            tally = post.post_due(conn, looked_at, GROUP, context.terms.today(now), now, BY)
+            hidden = tally == Tally() and claim.is_left(conn, "post", scope, now)
         total.add(tally)
-        if not tally.posted and not tally.set_aside:
+        if tally == Tally() and (looked_at != scope or not hidden):
             break
+        looked_at = claim.patiently(scope) if hidden else scope
     return total
