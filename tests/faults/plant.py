@@ -356,11 +356,11 @@ class Plant:
         assert receipt.batch_id is not None
         return receipt.batch_id
 
-    def ask(self, cards: Sequence[str]) -> list[dict[str, object]]:
-        """Requests, to be handed in: each card for the one invoice of a customer of its own."""
+    def ask(self, cards: Sequence[str], customer: str = "") -> list[dict[str, object]]:
+        """Requests, to be handed in: each card for one invoice, of this customer or of one of its own."""
         key = next(self._keys)
         names = [f"{key}-{place}" for place in range(len(cards))]
-        self.bill({name: (f"I-{name}", 1000 + place) for place, name in enumerate(names)})
+        self.bill({f"I-{name}": (customer or name, 1000 + place) for place, name in enumerate(names)})
         sealed = self.producer.keep_cards(
             [Card(number, 12, 2039, "1234"[: 4 if number[0] == "3" else 3], "Ann Example") for number in cards]
         )
@@ -370,7 +370,7 @@ class Plant:
                 "idempotency_key": f"pay-{name}",
                 "method": "credit_card",
                 "currency": "USD",
-                "customer": name,
+                "customer": customer or name,
                 "amount_minor": 1000 + place,
                 "invoices": [f"I-{name}"],
                 "card_token": card.token,
@@ -384,11 +384,11 @@ class Plant:
         return (producer or self.producer).submit(asked, label=key, caller="shop", idempotency_key=key, by="ann")
 
     def bill(self, invoices: Mapping[str, tuple[str, int]]) -> None:
-        """Make customers known, each with one invoice: its number, and what it is about in cents."""
+        """Make customers and invoices known: by number the customer, and what it is about in cents."""
         with self.engine.begin() as conn:
             now = clock.now(conn)
-            record_customers(conn, [NewCustomer(name) for name in invoices], now, "test")
-            new = [NewInvoice(name, number, BILLED, DUE, "USD", minor) for name, (number, minor) in invoices.items()]
+            record_customers(conn, [NewCustomer(name) for name, _ in invoices.values()], now, "test")
+            new = [NewInvoice(name, number, BILLED, DUE, "USD", minor) for number, (name, minor) in invoices.items()]
             record_invoices(conn, new, now, "test")
 
     def sweep(self) -> None:

@@ -127,7 +127,7 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     started[3].wait_for("beat: Starting")
     batch = plant.hand_in([*visa(10), *mastercard(10), *amex(10)])
     [waiting] = amex(11)[10:]
-    plant.bill({"walk-in": ("W-1", 500)})
+    plant.bill({"W-1": ("walk-in", 500)})
     plant.producer.pay(
         {
             "idempotency_key": "walk-in",

@@ -1,4 +1,4 @@
-"""A worker that stands still for longer than its lease, then goes on; another one looked its calls up (E1, E4)."""
+"""Who stands still: a worker for longer than its lease (E1, E4), or somebody who holds all customers (D2)."""
 
 from __future__ import annotations
 
@@ -62,4 +62,19 @@ def test_everybody_is_busy(plant: Plant) -> None:
     plant.advance(seconds=20)
     plant.sweep()
     plant.wait_for_payments(posted=20)
+    plant.check()
+
+
+def test_one_customer_of_many_batches(plant: Plant) -> None:
+    """D2: batches of one customer, worked on at once, wait for each other; no sweeper has to come."""
+    plant.environment["DEFRAY_WINDOW"] = "20"
+    plant.sandbox.client.change(latency_ms=50)
+    silent = plant.producer_waking(Silent())
+    batches = [plant.submit(plant.ask(visa(240)[first : first + 60], "C-1"), silent) for first in range(0, 240, 60)]
+    for name in ("one", "other"):
+        plant.worker(name)
+    for batch in batches:
+        assert batch.batch_id is not None
+        plant.wake.batch(batch.batch_id, "charge", 1)
+    plant.wait_for_payments(posted=240)
     plant.check()
