@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.output import tell, with_json, with_name
+from cli.output import ID, counted, tell, with_json, with_name, with_reason
+from rules.errors import Fault, RequestRefused
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from cli.reach import Office
 
-_REASON = click.option("--reason", required=True, help="Why; kept for good.")
-_PAYMENT = click.argument("payment", type=int)
+_PAYMENT = click.argument("payment", type=ID)
 
 
 @click.command()
 @_PAYMENT
-@_REASON
+@with_reason
 @click.option(
     "--refund",
     type=click.Choice(["auto", "ask"]),
@@ -38,7 +38,9 @@ def void(payment: int, reason: str, refund: str | None, by: str) -> None:
             done = voiding.void(conn, payment, reason, policy, at.today(now), now, by)
         if done.reversal_id is not None:
             at.wake.reversals("void", payment)
-    words = [f"Payment {payment} is void: {len(done.reopened):,} invoices are owed again."]
+    words = [f"Payment {payment} is void."]
+    if done.reopened:
+        words.append(f"Owed again: {counted(len(done.reopened), 'invoice')}.")
     if done.reversal_id is not None:
         words.append(f"Its charge goes back to the card: `defray explain {payment}` tells how far that is.")
     tell(done, words)
@@ -46,7 +48,7 @@ def void(payment: int, reason: str, refund: str | None, by: str) -> None:
 
 @click.command()
 @_PAYMENT
-@_REASON
+@with_reason
 @with_name
 @with_json
 def cancel(payment: int, reason: str, by: str) -> None:
@@ -97,7 +99,7 @@ def approve(payment: int, by: str) -> None:
 
 @refund.command()
 @_PAYMENT
-@_REASON
+@with_reason
 @click.option("--apply-again", is_flag=True, help="Let the credit pay at once the invoices that the payment had paid.")
 @with_name
 @with_json
@@ -114,7 +116,7 @@ def keep(payment: int, reason: str, apply_again: bool, by: str) -> None:
 @click.command()
 @_PAYMENT
 @click.argument("verdict", type=click.Choice(["approved", "declined", "not_made"]))
-@_REASON
+@with_reason
 @with_name
 @with_json
 def resolve(payment: int, verdict: str, reason: str, by: str) -> None:
@@ -140,7 +142,7 @@ def resolve(payment: int, verdict: str, reason: str, by: str) -> None:
 @click.command()
 @_PAYMENT
 @click.argument("choice", type=click.Choice(["charge_reduced", "charge_all", "cancel"]))
-@_REASON
+@with_reason
 @with_name
 @with_json
 def decide(payment: int, choice: str, reason: str, by: str) -> None:
@@ -170,7 +172,7 @@ def credit() -> None:
 @click.argument("customer")
 @click.option("--currency", default="USD", show_default=True, metavar="CODE", help="ISO 4217.")
 @click.option("--invoice", "invoices", multiple=True, metavar="NUMBER", help="Which, in this order; else oldest first.")
-@click.option("--credit", "credit_id", type=int, metavar="ID", help="Only this credit; else all, oldest first.")
+@click.option("--credit", "credit_id", type=ID, metavar="ID", help="Only this credit; else all, oldest first.")
 @with_name
 @with_json
 def apply_credit(customer: str, currency: str, invoices: tuple[str, ...], credit_id: int | None, by: str) -> None:
@@ -178,24 +180,26 @@ def apply_credit(customer: str, currency: str, invoices: tuple[str, ...], credit
     from books import credit as credits_
     from books import views
     from cli.reach import office
-    from rules.money import for_people
+    from rules.money import check_currency, for_people
 
+    if isinstance(fault := check_currency(currency), Fault):
+        raise RequestRefused([fault])
     with office() as at, at.transaction() as (conn, now):
         owner = views.customer(conn, customer)
         named = views.invoices_named(conn, owner, currency, invoices) if invoices else None
         applied = credits_.apply_to_invoices(conn, owner, currency, named, at.today(now), now, by, credit_id=credit_id)
-    total = sum(one.amount_minor for one in applied)
+    total, paid = sum(one.amount_minor for one in applied), {one.invoice_id for one in applied}
     tell(
         {"customer": customer, "currency": currency, "applied": applied, "total_minor": total},
-        f"{for_people(total, currency)} of credit went to {len({one.invoice_id for one in applied}):,} invoices."
+        f"{for_people(total, currency)} of credit went to {counted(len(paid), 'invoice')}."
         if applied
         else "Nothing was applied: no credit is left, or nothing is owed.",
     )
 
 
 @credit.command()
-@click.argument("application", type=int)
-@_REASON
+@click.argument("application", type=ID)
+@with_reason
 @with_name
 @with_json
 def undo(application: int, reason: str, by: str) -> None:

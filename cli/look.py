@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import click
 
-from cli.output import REFUSED, tell, with_json
+from cli.output import ID, REFUSED, tell, with_json
 from rules.errors import Fault, RequestRefused
 
 
 @click.command()
-@click.argument("payment", type=int, required=False)
-@click.option("--batch", type=int, metavar="N", help="Where a batch stands, what did not go well first.")
-@click.option("--rows", default=20, show_default=True, metavar="N", help="How many payments of a batch to list.")
+@click.argument("payment", type=ID, required=False)
+@click.option("--batch", type=ID, metavar="N", help="Where a batch stands, what did not go well first.")
+@click.option(
+    "--rows",
+    type=click.IntRange(0, 10_000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many payments of a batch to list.",
+)
 @with_json
 def status(payment: int | None, batch: int | None, rows: int) -> None:
     """Say where a payment, a batch or (with neither) everything stands."""
@@ -42,7 +49,7 @@ def _fields(value: object) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("payment", type=int)
+@click.argument("payment", type=ID)
 @with_json
 def explain(payment: int) -> None:
     """Tell a payment's whole story: who asked, every attempt and what it proved, what it paid, void and refund."""

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cli.output import REFUSED, UNREACHABLE, tell, with_json
+from cli.output import ID, REFUSED, UNREACHABLE, tell, with_json
 from rules.errors import MoveRefused, Unreachable
 
 
@@ -61,7 +61,7 @@ def doctor() -> None:
 
 
 @click.command()
-@click.argument("payment", type=int, required=False)
+@click.argument("payment", type=ID, required=False)
 @click.option("--now", "at_once", is_flag=True, help="Bring planned attempts forward, as far as the networks allow it.")
 @with_json
 def retry(payment: int | None, at_once: bool) -> None:

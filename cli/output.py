@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from rules.errors import DefrayError, RequestRefused
+from rules.errors import DefrayError, Fault, RequestRefused
 
 REFUSED: Final = 1
 """Exit code: it was refused, did not go well, or the audit found something."""
@@ -45,8 +45,27 @@ def with_json(command: _Command) -> _Command:
 def with_name(command: _Command) -> _Command:
     """Add `--by` to a verb: every act has who, when, why."""
     return click.option(
-        "--by", metavar="NAME", default=_own_name, help="Who does this. [default: your name on this system]"
+        "--by",
+        metavar="NAME",
+        default=_own_name,
+        callback=_in_words,
+        help="Who does this. [default: your name on this system]",
     )(command)
+
+
+def with_reason(command: _Command) -> _Command:
+    """Add `--reason` to a verb."""
+    return click.option("--reason", required=True, callback=_in_words, help="Why; kept for good.")(command)
+
+
+def _in_words(_ctx: click.Context, parameter: click.Parameter, said: str) -> str:
+    """What a person says of an act, as it may be kept for good: never blank, and no card number (C1)."""
+    from rules.requests import check_words
+
+    checked = check_words(parameter.name or "", said)
+    if isinstance(checked, Fault):
+        raise RequestRefused([checked])
+    return checked
 
 
 def _own_name() -> str:
@@ -59,6 +78,27 @@ def _own_name() -> str:
 def wants_json() -> bool:
     """Whether the verb that runs was asked for JSON."""
     return bool(click.get_current_context().meta.get(_JSON))
+
+
+class Id(click.ParamType[int]):
+    """The number of a payment, a batch, a credit: one that the tables can hold."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a word on what is expected."""
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**63):
+            self.fail(f"{value!r} is not a number such as 1042.", param, ctx)
+        return int(text)
+
+
+ID: Final = Id()
+
+
+def counted(number: int, one: str) -> str:
+    """A number and what is counted: "1 invoice", "1,200 invoices"."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def tell(data: Any, words: str | Iterable[str]) -> None:

@@ -90,7 +90,15 @@ def _asked(
 @click.option("--card-token", metavar="TOKEN", help="A card that the vault has; else it is asked for.")
 @click.option("--key", metavar="KEY", help="The idempotency key; drawn and shown unless given.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the outcome.")
-@click.option("--wait", "seconds", default=90, show_default=True, metavar="SECONDS", help="How long to wait for it.")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.IntRange(min=0),
+    default=90,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for it.",
+)
 @with_name
 @with_json
 def pay(
@@ -137,7 +145,7 @@ def pay(
             "when_owed_less": when_owed_less or at.settings.when_owed_less.value,
             "card_token": card_token,
         }
-        if key is None:
+        if not key:
             note(f"Idempotency key: {drawn}")
         recorded = at.producer().pay(asked, card, caller=CALLER, by=by)
         status = wait_for(at, recorded.payment_id, 0 if no_wait else seconds)
@@ -224,10 +232,8 @@ def _piped(text: str) -> Mapping[str, object]:
         given = None  # its text may hold the card: nothing of it is repeated
     if not isinstance(given, dict):
         raise DefrayError("The card on standard input is no JSON object.", f"Its fields are {', '.join(_CARD_FIELDS)}.")
-    if unknown := sorted(set(given) - set(_CARD_FIELDS)):
-        raise RequestRefused(
-            [Fault("card", "", f"{len(unknown)} fields are unknown", f"Give {', '.join(_CARD_FIELDS)}")]
-        )
+    if set(given) - set(_CARD_FIELDS):
+        raise RequestRefused([Fault("card", "", "it has fields that nobody reads", f"Give {', '.join(_CARD_FIELDS)}")])
     return given
 
 

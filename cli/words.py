@@ -22,7 +22,7 @@ from books.views import (
     Sums,
     Waiting,
 )
-from cli.output import table
+from cli.output import counted, table
 from rules.money import for_people
 
 _PROOF: Final = {
@@ -96,7 +96,7 @@ def payment_line(status: PaymentStatus, zone: ZoneInfo) -> str:
         line += f"; next on {moment(status.due_at, zone)}"
     if status.state == "voided" and status.reversal_state:
         line += f"; {_REVERSAL[status.reversal_state]}"
-    return f"{line}."
+    return line if line.endswith("?") else f"{line}."
 
 
 def payment_lines(status: PaymentStatus, zone: ZoneInfo) -> list[str]:
@@ -329,7 +329,7 @@ def _reversal(reversal: ReversalStatus, zone: ZoneInfo) -> Iterator[str]:
     amount = for_people(reversal.amount_minor, reversal.currency)
     yield ""
     yield (
-        f"{moment(reversal.started_at, zone)}: {reversal.started_by} had {amount} returned to the card"
+        f"{moment(reversal.started_at, zone)}: {reversal.started_by} wanted {amount} returned to the card"
         f" ({reversal.reason}): {_REVERSAL[reversal.state]}."
     )
     if reversal.voids or reversal.refunds:
@@ -364,12 +364,12 @@ def audit_lines(findings: Sequence[Finding], invariants: int) -> list[str]:
     """What the audit says."""
     if not findings:
         return [f"The books hold: {invariants} invariants, nothing found."]
-    lines = [f"{len(findings)} of {invariants} invariants do not hold:"]
+    lines = [f"Invariants that do not hold: {len(findings)} of {invariants}."]
     for finding in findings:
         ids = ", ".join(map(str, finding.rows))
         lines += [
             f"  {finding.invariant}: {finding.sentence}",
-            f"    {finding.count:,} rows of {finding.table}{f': {ids}' if ids else ''}",
+            f"    {counted(finding.count, 'row')} of {finding.table}{f': {ids}' if ids else ''}",
             f"    {finding.hint}",
         ]
     return lines

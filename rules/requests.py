@@ -22,6 +22,9 @@ NAME_MAX: Final = 100
 KEY_MAX: Final = 200
 """Characters of an idempotency key."""
 
+WORDS_MAX: Final = 500
+"""Characters in which a person says who acts, or why."""
+
 POST_DATE_REACH: Final = timedelta(days=50 * 366)
 """R5: past and future post dates are allowed; one further away than this is a slip of the pen."""
 
@@ -168,6 +171,11 @@ def required_text(field: str, value: object, max_len: int) -> str | Fault:
     if not checked:
         return Fault(field, "", "blank", f"Give the {field.replace('_', ' ')}")
     return checked
+
+
+def check_words(field: str, value: object) -> str | Fault:
+    """One line that a person says of an act and that is kept for good: who (`by`), or why (`reason`)."""
+    return _without_card(field, required_text(field, value, WORDS_MAX))
 
 
 def check_amount(

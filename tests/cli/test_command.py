@@ -55,6 +55,8 @@ def test_a_command_that_is_not_understood(tmp_path: Path) -> None:
         ["status", "--btch", "1"],
         ["status", "one"],
         ["decide", "1", "perhaps", "--reason", "x"],
+        ["explain", "9" * 30],
+        ["status", "--batch", "1", "--rows", "-1"],
     ):
         said = command(*words, environment={"DEFRAY_HOME": str(tmp_path)})
         assert said.returncode == 2, said.stderr

@@ -31,6 +31,20 @@ def test_void_and_its_refund_by_itself(desk: Desk) -> None:
     assert "To void is not possible: the payment is voided" in again.stderr
 
 
+def test_words_that_are_kept_for_good(desk: Desk) -> None:
+    """R10, C1: a void without a reason, or with a card number or a control character in it, is refused."""
+    payment = charged(desk.house)
+    for said, why in (
+        (("--reason", " "), "reason: blank."),
+        (("--reason", "by the card 4111 1111 1111 1111"), "reason: looks like a card number."),
+        (("--reason", "x" * 501), "reason (501 characters): too long."),
+        (("--reason", "paid twice", "--by", "\x1b[31mroot"), "by (U+001B): a control character"),
+    ):
+        refused = desk.run("void", payment, *said)
+        assert (refused.exit_code, why in refused.stderr) == (1, True), refused.output
+    assert desk.ask("status", payment)["state"] == "posted"
+
+
 def test_a_refund_is_approved(desk: Desk) -> None:
     """R12: with --refund ask a person's yes sends the refund; without a question there is nothing to approve."""
     payment = charged(desk.house)
@@ -42,6 +56,7 @@ def test_a_refund_is_approved(desk: Desk) -> None:
     desk.ask("refund", "approve", payment)
     desk.house.work()
     assert desk.house.reversal(payment).state in {"refund_accepted", "refunded"}
+    assert f"No refund of payment {payment} waits for an answer" in desk.run("refund", "approve", payment).stderr
 
 
 def test_a_refund_is_not_made(desk: Desk) -> None:

@@ -115,7 +115,7 @@ def test_no_card_at_all(desk: Desk) -> None:
     broken = desk.run(*PAY, "--method", "credit_card", "--amount", "1", given=f'{{"number": "{VISA}"')
     assert "no JSON object" in broken.stderr
     unknown = desk.run(*PAY, "--method", "credit_card", "--amount", "1", given=card(pan=VISA))
-    assert "1 fields are unknown" in unknown.stderr
+    assert "card: it has fields that nobody reads." in unknown.stderr
     assert VISA not in broken.output + unknown.output
 
 
@@ -222,7 +222,7 @@ def test_the_story_of_a_payment(desk: Desk) -> None:
         "It stands as approved: the money was taken",
         "60.00 USD to invoice A; 60.00 USD of it undone",
         "credit",
-        "sue had 65.00 USD returned to the card (paid twice)",
+        "sue wanted 65.00 USD returned to the card (paid twice)",
         "It stands as refused by the gateway: nothing was returned by it",
         f"Say `defray refund approve {payment}` or `defray refund keep {payment}`.",
     ):
