@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.output import REFUSED, tell, with_json, with_name
+from cli.output import REFUSED, counted, tell, with_json, with_name
 
 if TYPE_CHECKING:
     from producer.files import FileOptions, FileReceipt
@@ -63,7 +63,7 @@ def customers(file: Path, by: str, **given: Any) -> None:
     from producer.files import import_customers
 
     with office() as at:
-        _tell(import_customers(at.engine, file, _options(**given), by), "customers")
+        _tell(import_customers(at.engine, file, _options(**given), by), "customer", given["skip_bad"])
 
 
 @import_.command()
@@ -74,7 +74,7 @@ def invoices(file: Path, by: str, **given: Any) -> None:
     from producer.files import import_invoices
 
     with office() as at:
-        _tell(import_invoices(at.engine, file, _options(**given), by), "invoices")
+        _tell(import_invoices(at.engine, file, _options(**given), by), "invoice", given["skip_bad"])
 
 
 @import_.command()
@@ -85,15 +85,20 @@ def payments(file: Path, by: str, **given: Any) -> None:
     from producer.files import import_payments
 
     with office() as at:
-        _tell(import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by), "payments")
+        _tell(
+            import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by), "payment", given["skip_bad"]
+        )
 
 
-def _tell(receipt: FileReceipt, what: str) -> None:
+def _tell(receipt: FileReceipt, what: str, skip_bad: bool) -> None:
     words = [
-        f"{receipt.recorded:,} {what} recorded, {receipt.repeated:,} known before, {receipt.refused_count:,} refused."
+        f"{counted(receipt.recorded, what)} recorded, {receipt.repeated:,} known before,"
+        f" {receipt.refused_count:,} refused."
     ]
-    if receipt.refused_count and not receipt.recorded:
-        words = [f"Nothing was recorded: {receipt.refused_count:,} rows are refused. --skip-bad takes the others."]
+    if receipt.refused_count and not skip_bad:
+        words = [
+            f"Nothing was recorded. Refused: {counted(receipt.refused_count, 'row')}; --skip-bad takes the others."
+        ]
     words += [f"  line {row.row}: {fault}" for row in receipt.refused for fault in row.faults]
     if receipt.refused_count > len(receipt.refused):
         words.append(f"  and {receipt.refused_count - len(receipt.refused):,} more")

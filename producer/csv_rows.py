@@ -193,7 +193,9 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
             yield line
     except UnicodeError:
         raise DefrayError(
-            f"{path} is not {file.encoding.removesuffix('-sig').upper()} somewhere after line {number}.",
+            f"{path} is not {file.encoding.removesuffix('-sig').upper()} somewhere below line {number + 1}."
+            if number
+            else f"{path} is not {file.encoding.removesuffix('-sig').upper()}.",
             "Save it as UTF-8, or name its encoding, such as --encoding cp1252.",
         ) from None
 

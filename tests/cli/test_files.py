@@ -51,6 +51,8 @@ def test_bad_rows_are_told_by_line(desk: Desk, tmp_path: Path) -> None:
     some = desk.ask("import", "invoices", file, "--currency", "USD", "--skip-bad", code=1)
     assert (some["recorded"], some["refused_count"]) == (2, 1)
     assert some["refused"][0]["row"] == 4
+    known = desk.run("import", "invoices", file, "--currency", "USD", "--skip-bad")
+    assert "0 invoices recorded, 2 known before, 1 refused." in known.stdout
 
 
 def test_columns_are_mapped_and_dates_read(desk: Desk, tmp_path: Path) -> None:
