@@ -137,7 +137,10 @@ def take_back(conn: Connection, allocation_id: int, reason: str, today: date, no
     """
     found = conn.execute(_APPLICATION, {"id": allocation_id}).one_or_none()
     if found is None:
-        raise NotFound(f"There is no application {allocation_id} of a credit.", "The customer's record lists them.")
+        raise NotFound(
+            f"There is no application {allocation_id} of a credit.",
+            "`defray explain PAYMENT` lists those of a payment's credits.",
+        )
     claim.customers(conn, [found.customer_id])
     application = conn.execute(_APPLICATION, {"id": allocation_id}).one()
     if not application.live:

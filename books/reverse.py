@@ -468,7 +468,12 @@ def _waiting(conn: Connection, payment_id: int) -> Row[Any]:
     void.lock(conn, payment_id)
     reversal = conn.execute(_WAITING, {"id": payment_id}).one_or_none()
     if reversal is None:
-        raise MoveRefused(f"Payment {payment_id} has no reversal.", "Only a voided card payment has one.")
+        raise MoveRefused(f"Payment {payment_id} has no charge to return.", "Only a voided card payment has one.")
+    if reversal.state not in {states.Reversal.REFUND_AWAITING_APPROVAL, states.Reversal.FAILED}:
+        raise MoveRefused(
+            f"No refund of payment {payment_id} waits for an answer: its reversal is {reversal.state}.",
+            f"`defray explain {payment_id}` tells the rest.",
+        )
     return reversal
 
 

@@ -78,7 +78,7 @@ def _offset(engine: Engine) -> str:
             f"Defray's time is {ahead} ahead of the database's, which only tests may do.",
             "Set it back: UPDATE clock SET ahead = '0'.",
         )
-    return "is the database's"
+    return "not shifted: Defray's time is the database's"
 
 
 def _tables(engine: Engine) -> str:

@@ -303,5 +303,5 @@ def _checked(asked: Asked, today: date, card: Card | None) -> PaymentRequest:
 
 def _refusal(faults: Sequence[Fault]) -> RequestRefused | KeyReused:
     if reused := next((fault for fault in faults if fault.problem == record.KEY_REUSED), None):
-        return KeyReused(f"The {reused.field} {reused.value} {reused.problem}.", reused.remedy)
+        return KeyReused(f"The idempotency key {reused.value} {reused.problem}.", f"{reused.remedy}.")
     return RequestRefused(faults)

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+_NOT_SHOWN: Final = "(a long number, not shown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Fault:
 
     def __str__(self) -> str:
         """One line for people."""
-        shown = f" ({self.value})" if self.value else ""
+        shown = f" ({self.value})" if self.value and self.value != _NOT_SHOWN else f" {self.value}".rstrip()
         return f"{self.field}{shown}: {self.problem}. {self.remedy}"
 
 
@@ -76,5 +79,5 @@ def shown(value: object, limit: int = 40) -> str:
     """A value as an error message may show it: printable, short, and with no run of digits that could be a card."""
     text = "".join(c if c.isprintable() else "�" for c in str(value))
     if sum(c.isdigit() for c in text) >= 12:
-        return "(a long number, not shown)"
+        return _NOT_SHOWN
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -57,7 +57,12 @@ def parse_decimal(text: object, currency: str, field: str = "amount") -> int | F
     """
     places = EXPONENTS[currency]
     if not isinstance(text, str) or not (match := _DECIMAL.fullmatch(text)):
-        return Fault(field, shown(text), "not an amount", "Give digits with a decimal point, such as 1250.00")
+        return Fault(
+            field,
+            shown(text),
+            "not an amount",
+            "Give digits and a decimal point, no sign and no comma, such as 1250.00",
+        )
     whole, fraction = match[1], (match[2] or "").rstrip("0")
     if len(fraction) > places:
         remedy = f"{currency} has {places} decimal places" if places else f"{currency} has no decimal places"
