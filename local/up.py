@@ -66,9 +66,9 @@ def run(
     try:
         with watched_interrupts() as interrupts, stack(home, environment, interrupts, say) as running:
             went_well = job(running)
-            for name, address in running.addresses.items():
-                say(f"{name:8} {address}")
             if not once:
+                for name, address in running.addresses.items():
+                    say(f"{name:8} {address}")
                 say("Everything stays up until Ctrl-C.")
                 stay_up(running, say)
     except KeyboardInterrupt:
