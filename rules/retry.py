@@ -159,7 +159,7 @@ _MAC_CLASSES: Final = {
 }
 # Mastercard's collapsed response codes (life cycle, policy, security) say little without the advice.
 _MAC_COLLAPSED: Final = frozenset({"79", "82", "83"})
-# Visa under the same numbers: 02 stops this payment (R0), 03 this merchant's (R1), 21 all recurring ones (R3).
+# Visa under the same numbers: 02 stops this payment, 03 this merchant's, 21 all recurring ones.
 _VISA_STOPS: Final = frozenset({"02", "03", "21"})
 _HARDNESS: Final = (
     DeclineClass.SOFT_TECHNICAL,
