@@ -177,21 +177,17 @@ class Running:
         for one in [psutil.Process(self.process.pid), *self.children()]:
             one.send_signal(signal.SIGCONT)
 
-    def drain(self) -> None:
-        """Ask it to end what it has begun and then itself."""
-        if self.process.poll() is None:
-            self.go_on()
-            self.process.terminate()
+    def left(self) -> list[int]:
+        """Of the processes that it ever had, those that have not ended within a second."""
+        return [pid for pid, born in self._seen.items() if born and not pids.wait_until_gone(pid, born, 1)]
 
-    def end(self, seconds: float = 15) -> list[int]:
-        """Wait until it has drained; whatever is left of it then is killed and returned."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        left = [pid for pid, born in self._seen.items() if born and not pids.wait_until_gone(pid, born, 1)]
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+    def end(self) -> None:
+        """End whatever is left of it, at once."""
+        self.children()
+        for pid, born in self._seen.items():
+            if born and pids.birth(pid) == born:
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        return left
 
 
 def connections(process: psutil.Process, port: int) -> list[str]:
@@ -331,17 +327,26 @@ class Plant:
         schedule = str(self.folder / f"{name}-schedule")
         return self.start(name, (*CELERY, "beat", "--schedule", schedule), "beat: Starting")
 
-    def end(self) -> None:
-        """End everything; fails where a process would not go by itself, or a log tells a card number."""
+    def drain(self) -> None:
+        """Let all processes end what they have begun and then themselves; fails where one would not."""
         for one in self.running:
-            one.drain()
-        left = {one.name: pids_left for one in self.running if (pids_left := one.end())}
+            one.children()
+            one.process.terminate()
+        for one in self.running:
+            one.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """End everything; fails where something outlived its parent, or where a log tells a card number."""
+        ended = [one for one in self.running if one.process.poll() is not None]
+        orphans = {one.name: left for one in ended if (left := one.left())}
+        for running in self.running:
+            running.end()
         self.wake.close()
         self.celery.close()
         self.broker.close()
         told = [one.name for one in self.running if any(number in one.output for number in self.cards)]
         assert not told, f"C3: card numbers in the logs of {told}"
-        assert not left, f"these did not end by themselves: {left}"
+        assert not orphans, f"these outlived their parents: {orphans}"
 
     def logs(self) -> str:
         """What all processes wrote."""

@@ -63,6 +63,7 @@ def test_broker_comes_and_goes(plant_of_its_own: Plant, valkey: Valkey) -> None:
     assert worker.process.poll() is None
     assert beat.process.poll() is None
     plant.check()
+    plant.drain()
 
 
 def test_every_message_twice(plant: Plant) -> None:

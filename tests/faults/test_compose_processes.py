@@ -148,3 +148,4 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     assert all(one.process.poll() is None for one in started)
     assert plant.sandbox.client.charges().keys() == {"payflow", "plugnpay"}
     plant.check()
+    plant.drain()

@@ -71,3 +71,4 @@ def test_killed(plant: Plant, gate: Gate, kill: Callable[[Running, psutil.Proces
     assert sandbox.release("on its way") == 10  # and now the first sends arrive, too late
     assert {row.sends for row in plant.rows("SELECT DISTINCT sends FROM gateway_transactions")} == {1, 2}
     plant.check()
+    plant.drain()
