@@ -44,7 +44,7 @@ class Begun:
 # tried (R16), and whether an invoice it would pay waits for a reversal (R12). Conditions on the payment stand in the
 # laterals, where they spare the work. A live sale, one a payment at the most (E5), is looked up by itself: while there
 # are no statistics, the planner would join every payment to all live sales there are.
-_STANDING = text("""
+_FACTS = text("""
     WITH p AS (
         SELECT * FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))
     ), open AS (
@@ -118,9 +118,9 @@ _POSTPONE = text("""
     UPDATE payments SET due_at = :until, reason = :why WHERE id = ANY(CAST(:ids AS bigint[]))""")
 
 
-def standing(conn: Connection, payment_ids: Sequence[int], now: datetime) -> dict[int, Row[Any]]:
-    """What each payment's invoices owe now, and what else decides whether it is charged (see _STANDING)."""
-    return {row.id: row for row in conn.execute(_STANDING, {"ids": list(payment_ids), "now": now})}
+def facts_of(conn: Connection, payment_ids: Sequence[int], now: datetime) -> dict[int, Row[Any]]:
+    """What each payment's invoices owe now, and what else decides whether it is charged (see _FACTS)."""
+    return {row.id: row for row in conn.execute(_FACTS, {"ids": list(payment_ids), "now": now})}
 
 
 def card_counts(fact: Row[Any]) -> retry.CardCounts:
@@ -150,7 +150,7 @@ def begin(
         return [], tally
     if isinstance(scope, claim.Batch):
         tend(conn, scope.batch_id, now)
-    facts = standing(conn, [payment.id for payment in claimed], now)
+    facts = facts_of(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
     postponed: dict[tuple[timedelta, str], list[int]] = {}

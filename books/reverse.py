@@ -245,11 +245,11 @@ def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now:
             why = "a void was approved after the refund began, and may have undone it: a person must look"
             tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
         return None  # an inquiry was quicker
-    settling = terms.at(sent.gateway).settling
+    appears_within = terms.at(sent.gateway).appears_within
     if sent.operation == "void":
-        step = after_void(outcome, sent.voids, settling)
+        step = after_void(outcome, sent.voids, appears_within)
     else:
-        step = after_refund(outcome, sent.refunds, settling)
+        step = after_refund(outcome, sent.refunds, appears_within)
     _follow(conn, reversal, step, terms.today(now), now, by)
     return step
 
@@ -426,9 +426,9 @@ def _confirmed(
         _close(conn, last, Approved(last.transaction_id, "inquiry", "the sale is voided"), now, by)
     elif step.move in {"owe_refund", "ask"}:
         # R11: no refund while a void may yet work; a void on its way would hit the refund at some gateways.
-        settled_at = last.send_until + terms.at(reversal.gateway).settling
-        if now < settled_at:
-            return Next(None, Step.CONFIRM, settled_at - now, "the sale is settled, but a void may still be on its way")
+        arrived_by = last.send_until + terms.at(reversal.gateway).appears_within
+        if now < arrived_by:
+            return Next(None, Step.CONFIRM, arrived_by - now, "the sale is settled, but a void may still be on its way")
         _close(conn, last, Failed(FailureClass.REFUSED, "inquiry", "the sale settled"), now, by)
     return step
 
@@ -448,7 +448,7 @@ def _watched(
         sale_reference = conn.execute(_SALE_REFERENCE, {"id": reversal.sale_id}).scalar_one()
         outcome = fits(sighting.outcome, refund.amount_minor, refund.currency, refund.reference, sale_reference)
         sighting = replace(sighting, outcome=outcome)
-    may_resend = refund.send_until + at.settling <= now < refund.started_at + at.replay_window
+    may_resend = refund.send_until + at.appears_within <= now < refund.started_at + at.replay_window
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
     if isinstance(sighting, Found):
         _close(conn, refund, sighting.outcome, now, by)

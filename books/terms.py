@@ -26,11 +26,11 @@ class AtGateway:
     """What the rules must know of a configured gateway."""
 
     account: str
-    settling: timedelta  # how long absence in an inquiry means nothing (E4)
+    appears_within: timedelta  # how long absence in an inquiry means nothing (E4)
     replay_window: timedelta  # how long the same reference may be sent again (E4)
 
 
-_NOT_CONFIGURED: Final = AtGateway(account="", settling=timedelta(days=1), replay_window=timedelta(0))
+_NOT_CONFIGURED: Final = AtGateway(account="", appears_within=timedelta(days=1), replay_window=timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)

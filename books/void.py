@@ -32,7 +32,7 @@ _OWNER = text("SELECT customer_id FROM payments WHERE id = :id")
 _PAYMENT = text("SELECT * FROM payments WHERE id = :id FOR NO KEY UPDATE")
 _SALE = text("""
     SELECT * FROM gateway_transactions WHERE payment_id = :id AND operation = 'sale' AND state = 'approved'""")
-_LIVE_SALE = text("""
+_OPEN_SALE = text("""
     SELECT EXISTS (SELECT 1 FROM gateway_transactions WHERE payment_id = :id AND operation = 'sale'
                    AND state IN ('started', 'unknown', 'review'))""")
 
@@ -182,7 +182,7 @@ def cancel(conn: Connection, payment_id: int, reason: str, now: datetime, by: st
     """
     payment = lock(conn, payment_id)
     state = states.Payment(payment.state)
-    if conn.execute(_LIVE_SALE, {"id": payment_id}).scalar_one():
+    if conn.execute(_OPEN_SALE, {"id": payment_id}).scalar_one():
         conn.execute(_WISH, {"id": payment_id, "by": by})
         tell(conn, "payment.cancel_wished", now, by, reason, customer_id=payment.customer_id, payment_id=payment_id)
         return False

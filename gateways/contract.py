@@ -96,7 +96,7 @@ class Traits:
 
     currencies: frozenset[str]
     amount_minor_max: int
-    settling: timedelta  # after the last possible send, how long absence in an inquiry means nothing (E4)
+    appears_within: timedelta  # after the last possible send, how long absence in an inquiry means nothing (E4)
     replay_window: timedelta  # how long the same reference is recognised, so that a re-send is no second charge (E4)
     void_undoes_latest: bool  # a void hits the latest operation, so it must never follow a refund (R11)
     many_refunds: bool  # several partial refunds of one sale

@@ -46,7 +46,7 @@ PILOT_URL: Final = "https://pilot-payflowpro.paypal.com/"
 TRAITS: Final = Traits(
     currencies=TWO_DECIMALS,
     amount_minor_max=999_999_999,  # seven digits and two decimals are always safe (GDG p. 55)
-    settling=timedelta(minutes=15),  # our caution: the guides name no time
+    appears_within=timedelta(minutes=15),  # our caution: the guides name no time
     replay_window=timedelta(hours=24),  # kept 30 days (HTTPS Interface Guide 2007, p. 8), meant for hours
     void_undoes_latest=False,
     many_refunds=True,

@@ -44,7 +44,7 @@ LIVE_URL: Final = "https://pay1.plugnpay.com/payment/pnpremote.cgi"
 TRAITS: Final = Traits(
     currencies=TWO_DECIMALS,
     amount_minor_max=999_999_999,  # card-amount has at most 10 characters (RAI, "Transaction Details")
-    settling=timedelta(minutes=15),  # our caution: the specification names no time
+    appears_within=timedelta(minutes=15),  # our caution: the specification names no time
     replay_window=timedelta(hours=24),  # our caution: how long an orderID is remembered is not stated
     void_undoes_latest=True,  # RAI, "Void"
     many_refunds=False,  # RAI, "Return": once for each orderID

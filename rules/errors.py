@@ -30,8 +30,8 @@ class Fault:
 
     def __str__(self) -> str:
         """One line for people."""
-        shown = f" ({self.value})" if self.value and self.value != _NOT_SHOWN else f" {self.value}".rstrip()
-        return f"{self.field}{shown}: {self.problem}. {self.remedy}"
+        value = self.value if self.value == _NOT_SHOWN else f"({self.value})"
+        return f"{self.field}{f' {value}' if self.value else ''}: {self.problem}. {self.remedy}"
 
 
 class DefrayError(Exception):

@@ -56,7 +56,7 @@ def _again(tries: int) -> timedelta:
     return min(timedelta(minutes=minutes), timedelta(hours=6))
 
 
-def after_void(outcome: Outcome, voids_sent: int, settling: timedelta) -> Next:
+def after_void(outcome: Outcome, voids_sent: int, appears_within: timedelta) -> Next:
     """After a void was sent. A refusal is only believed once the sale's standing confirms it (R11)."""
     match outcome:
         case Approved():
@@ -72,7 +72,7 @@ def after_void(outcome: Outcome, voids_sent: int, settling: timedelta) -> Next:
                 None, Step.VOID, _again(voids_sent), f"the void was not made ({outcome.code} {outcome.message})"
             )
         case Unknown() | Held() | Declined():
-            return Next(None, Step.CONFIRM, settling, f"the void's outcome is not known ({outcome.code})")
+            return Next(None, Step.CONFIRM, appears_within, f"the void's outcome is not known ({outcome.code})")
     assert_never(outcome)
 
 
@@ -104,7 +104,7 @@ def after_confirm(sighting: Sighting, policy: str, voids_sent: int, asked: int) 
     raise AssertionError(sighting)
 
 
-def after_refund(outcome: Outcome, refunds_sent: int, settling: timedelta) -> Next:
+def after_refund(outcome: Outcome, refunds_sent: int, appears_within: timedelta) -> Next:
     """After a refund was sent."""
     match outcome:
         case Approved(final=True):
@@ -120,15 +120,15 @@ def after_refund(outcome: Outcome, refunds_sent: int, settling: timedelta) -> Ne
         case Refused() | Failed() | Declined():
             return Next("fail", None, NOW, f"the refund failed ({outcome.code} {outcome.message})", alarm=True)
         case Unknown() | Held():
-            return Next(None, Step.WATCH, settling, f"the refund's outcome is not known ({outcome.code})")
+            return Next(None, Step.WATCH, appears_within, f"the refund's outcome is not known ({outcome.code})")
     assert_never(outcome)
 
 
 def after_watch(sighting: Sighting, accepted: bool, asked: int, may_resend: bool) -> Next:
     """After the gateway was asked what became of the refund.
 
-    `accepted`: it had said yes before. `may_resend`: the same reference may be sent again (E4), since the settling time
-    has passed and the gateway still recognises it.
+    `accepted`: it had said yes before. `may_resend`: the same reference may be sent again (E4), since the time to
+    appear has passed and the gateway still recognises it.
     """
     match sighting:
         case Found(outcome=Approved(final=True)):

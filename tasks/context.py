@@ -103,7 +103,7 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
         gateways={
             name: AtGateway(
                 account=gateway.account,
-                settling=gateway.traits.settling,
+                appears_within=gateway.traits.appears_within,
                 replay_window=gateway.traits.replay_window,
             )
             for name, gateway in gateways.items()

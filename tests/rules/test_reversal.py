@@ -50,7 +50,7 @@ def test_after_a_void(outcome: Outcome, move: str | None, step: Step | None) -> 
 
 
 def test_a_lost_void_is_looked_up_once_it_must_have_arrived() -> None:
-    """R11: an unknown void may still be on its way for the settling time."""
+    """R11: an unknown void may still be on its way for the time to appear."""
     assert after_void(Unknown("timeout"), 1, SETTLING).delay == SETTLING
 
 
