@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from rules import ledger, states
+from rules.charging import DOES_NOT_FIT
 from rules.money import for_people
 
 ROWS_MAX: Final = 20
@@ -243,13 +244,16 @@ def payments_go_on(conn: Connection) -> Iterator[Finding]:
 
 
 def outcomes_are_awaited(conn: Connection) -> Iterator[Finding]:
-    """E4: a sale without a final answer is looked up; of a void or refund the reversal, or a person, sees to that."""
+    """E4: a sale without a final answer is looked up; of a void or refund the reversal, or a person, sees to that.
+
+    R18: a sale that was approved for something else than was asked waits for a person.
+    """
     query = f"""
         SELECT t.id, t.operation || ' ' || t.id || ' of payment ' || t.payment_id || ' is ' || t.state AS what,
                {_NO_SUMS}
         FROM gateway_transactions t LEFT JOIN reversals r ON r.id = t.reversal_id
         WHERE t.state IN ('started', 'unknown', 'review') AND CASE t.operation
-            WHEN 'sale' THEN t.next_step IS NULL
+            WHEN 'sale' THEN t.next_step IS NULL AND (t.state, t.code) <> ('review', '{DOES_NOT_FIT}')
             ELSE r.id IS NULL OR (r.next_step IS NULL
                                   AND r.state NOT IN ('failed', 'kept', 'refund_awaiting_approval')) END"""
     hint = "Ask the gateway by the merchant reference, then say so with `defray resolve`."

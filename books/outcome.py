@@ -14,14 +14,14 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, Row, text
 
 from books import apart, claim, void
-from books.charge import card_counts, facts_of
+from books.charge import card_counts, standing
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
 from books.tally import Tally
 from books.terms import Terms
 from rules import retry, states
 from rules.cards import Brand
-from rules.charging import fits
+from rules.charging import DOES_NOT_FIT, fits
 from rules.outcomes import (
     Approved,
     DeclineClass,
@@ -48,7 +48,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class _SaleTurn:
-    """A sale's move; `ask_at` is when it is looked up next, None where it is final."""
+    """A sale's move; `ask_at` is when it is looked up next, None where it is final or a person's to close."""
 
     sale: Row[Any]
     move: str
@@ -132,7 +132,7 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     payments = {row.id: row for row in conn.execute(_PAYMENTS, {"ids": ids})}
     sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
     declined = [sales[one.transaction_id].payment_id for one in heard if isinstance(one.outcome, Declined)]
-    facts = facts_of(conn, declined, now) if declined else {}
+    facts = standing(conn, declined, now) if declined else {}
     turns = _Turns()
     for one in heard:
         sale = sales[one.transaction_id]
@@ -183,7 +183,7 @@ def _judge(
         return
     if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
         return
-    if not isinstance(outcome, Unknown):
+    if _is_answer(outcome):
         turns.answered_cards.append(payment.card_token)
     ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
     match outcome:
@@ -207,8 +207,12 @@ def _judge(
                 turns.alarms.append(("alarm.gateway_setup", _words(outcome), sale))
         case Held() if state is states.Transaction.REVIEW:
             turns.ask_again.append((sale.id, ask_at))
+            if outcome.code == DOES_NOT_FIT:
+                turns.alarms.append(("alarm.held", _words(outcome), sale))
         case Held():
-            turns.sales.append(_SaleTurn(sale, "hold", outcome, ask_at))
+            # R18: what was approved for something else waits for a person; an inquiry may not tell the amount.
+            look_up_at = None if outcome.code == DOES_NOT_FIT else ask_at
+            turns.sales.append(_SaleTurn(sale, "hold", outcome, look_up_at))
             turns.payments.append(_PaymentTurn(payment, "ask", f"held for review: {_words(outcome)}"))
             turns.alarms.append(("alarm.held", _words(outcome), sale))
         case Unknown():
@@ -279,7 +283,7 @@ def _write_sales(conn: Connection, turns: Sequence[_SaleTurn], now: datetime, by
                 "next_step": ["inquire" if t.ask_at else None for t in group],
                 "due_at": [t.ask_at for t in group],
                 "lease_token": [None] * len(group),
-                "finished_at": [None if t.ask_at else now for t in group],
+                "finished_at": [None if t.move in {"lose", "hold"} else now for t in group],
                 "transaction_id": [getattr(t.outcome, "transaction_id", "") or t.sale.transaction_id for t in group],
                 "approval_code": [getattr(t.outcome, "approval_code", "") for t in group],
                 "code": [t.outcome.code for t in group],

@@ -245,11 +245,11 @@ def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now:
             why = "a void was approved after the refund began, and may have undone it: a person must look"
             tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
         return None  # an inquiry was quicker
-    appears_within = terms.at(sent.gateway).appears_within
+    settling = terms.at(sent.gateway).settling
     if sent.operation == "void":
-        step = after_void(outcome, sent.voids, appears_within)
+        step = after_void(outcome, sent.voids, settling)
     else:
-        step = after_refund(outcome, sent.refunds, appears_within)
+        step = after_refund(outcome, sent.refunds, settling)
     _follow(conn, reversal, step, terms.today(now), now, by)
     return step
 
@@ -420,15 +420,17 @@ def _confirmed(
         conn.execute(_LEARN_ID, {"id": reversal.sale_id, "transaction_id": sighting.outcome.transaction_id})
     step = after_confirm(sighting, reversal.policy, reversal.voids, reversal.asked)
     last = conn.execute(_LAST, {"id": reversal.id, "operation": "void"}).one_or_none()
-    if last is None or last.state not in {"started", "unknown"}:
+    if last is None or step.move is None:
         return step
-    if step.move == "void":
+    unanswered = last.state in {"started", "unknown"}
+    if step.move != "void" and (unanswered or last.sends > 1):
+        # R11: no refund, nor a person's word on it, while a void may yet work: some gateways would undo the refund.
+        settled_at = last.send_until + terms.at(reversal.gateway).settling
+        if now < settled_at:
+            return Next(None, Step.CONFIRM, settled_at - now, f"a void may still be on its way; {step.why}")
+    if unanswered and step.move == "void":
         _close(conn, last, Approved(last.transaction_id, "inquiry", "the sale is voided"), now, by)
-    elif step.move in {"owe_refund", "ask"}:
-        # R11: no refund while a void may yet work; a void on its way would hit the refund at some gateways.
-        arrived_by = last.send_until + terms.at(reversal.gateway).appears_within
-        if now < arrived_by:
-            return Next(None, Step.CONFIRM, arrived_by - now, "the sale is settled, but a void may still be on its way")
+    elif unanswered and step.move != "fail":
         _close(conn, last, Failed(FailureClass.REFUSED, "inquiry", "the sale settled"), now, by)
     return step
 
@@ -448,7 +450,9 @@ def _watched(
         sale_reference = conn.execute(_SALE_REFERENCE, {"id": reversal.sale_id}).scalar_one()
         outcome = fits(sighting.outcome, refund.amount_minor, refund.currency, refund.reference, sale_reference)
         sighting = replace(sighting, outcome=outcome)
-    may_resend = refund.send_until + at.appears_within <= now < refund.started_at + at.replay_window
+    # One that was answered ("already refunded") is never sent again: another send would be another refund.
+    unanswered = refund.state in {"started", "unknown"}
+    may_resend = unanswered and refund.send_until + at.settling <= now < refund.started_at + at.replay_window
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
     if isinstance(sighting, Found):
         _close(conn, refund, sighting.outcome, now, by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from rules.outcomes import Approved, Held, Outcome
 
@@ -53,6 +54,10 @@ def decide(
             return AskFirst(owed_now_minor)
 
 
+DOES_NOT_FIT: Final = "approval_does_not_fit"
+"""The code of an approval of something else than was asked for (R18)."""
+
+
 def fits(outcome: Outcome, amount_minor: int, currency: str, *references: int) -> Outcome:
     """R18: an approval of another amount, currency or reference than was asked for is none: it is held for a person.
 
@@ -72,7 +77,7 @@ def fits(outcome: Outcome, amount_minor: int, currency: str, *references: int) -
     ]
     if not wrong:
         return outcome
-    return Held(outcome.transaction_id, "approval_does_not_fit", "approved with " + ", ".join(wrong))
+    return Held(outcome.transaction_id, DOES_NOT_FIT, "approved with " + ", ".join(wrong))
 
 
 def _number(reference: str | None) -> int | str | None:

@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 import redis
 
+from books.charge import begin
+from books.claim import Singles
+from books.outcome import Heard
 from gateways.http import HttpClient
 from rules.cards import Card
 from rules.errors import RequestRefused
+from rules.outcomes import Evidence, Failed, FailureClass
 from sandbox.client import close, page, reset
+from tasks.charge import record
 from tests.flows.house import House, build, card, settings_for
 
 CANARIES = {
@@ -147,6 +152,21 @@ def test_the_security_code_is_dropped_with_the_first_answer(house: House) -> Non
     assert house.state(payment) == "posted"
     first, second = house.sandbox.client.requests(operation="sale")
     assert ("CVV2" in first.body, "CVV2" in second.body) == (True, False)
+
+
+def test_a_sale_that_never_left_keeps_the_code(house: House) -> None:
+    """C2, E3: nothing was sent, so no authorization was answered: the next attempt still has the code."""
+    house.bill("C-1", {"A": 500})
+    house.pay(500, card())
+    with house.context.transaction() as (conn, now):
+        [sale], _ = begin(conn, Singles(), 10, house.context.terms, now, "defray")
+    unsent = Heard(sale.transaction_id, sale.lease_token, Failed(FailureClass.NOT_SENT, "refused"), Evidence(None, {}))
+    record(house.context, "reply", [unsent])
+    assert sealed(house).security_code is not None
+    house.advance(hours=1)
+    house.work()
+    assert "CVV2" in house.sandbox.client.requests(operation="sale")[0].body
+    assert sealed(house).security_code is None
 
 
 def test_an_answer_that_was_lost_keeps_the_code_for_the_same_sale(house: House) -> None:

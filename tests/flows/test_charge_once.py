@@ -165,7 +165,7 @@ def test_inquiries_come_in_growing_intervals_and_never_turn_into_a_no(house: Hou
 
 @pytest.mark.parametrize("gateway", CARDS)
 def test_what_is_not_there_is_sent_again_under_the_same_reference(house: House, gateway: str) -> None:
-    """E4, B09: absent after the time to appear, the very same sale goes out again, with the same idempotency key."""
+    """E4, B09: absent after the settling time, the very same sale goes out again, with the same idempotency key."""
     number, code = CARDS[gateway]
     three_invoices(house)
     payment = house.pay(6000, card(number, code))
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_sent_again_under_the_same_reference(house: House, 
     house.charge()
     house.advance(minutes=1)
     house.work()
-    assert len(sent(house)) == 1, "absent before the time to appear means nothing"
+    assert len(sent(house)) == 1, "absent before the settling time means nothing"
     for _ in range(3):
         house.advance(minutes=16)
         house.work()
@@ -299,6 +299,23 @@ def test_a_person_closes_what_no_inquiry_can(house: House) -> None:
     assert {row.said["by"] for row in said} == {"sue"}
 
 
+def test_no_verdict_is_taken_while_the_same_sale_is_on_its_way_again(house: House) -> None:
+    """E4, E5: "not made" would free a new reference beside a send whose answer is only seconds away."""
+    three_invoices(house)
+    payment = house.pay(6000, card())
+    begun(house)
+    house.advance(hours=1)
+    terms = house.context.terms
+    with house.context.transaction() as (conn, now):
+        [question] = inquire.begin(conn, None, 10, terms, now, "defray")
+        answers = [inquire.Answer(question, Absent("20"), Evidence(200, {}))]
+        [again], _ = inquire.learn(conn, answers, terms, now, "defray")
+    with pytest.raises(MoveRefused, match="sent again right now"):
+        house.resolve(payment, "not_made")
+    hear(house, again, approval(again), again.lease_token)
+    assert (house.state(payment), house.sales(payment)) == ("posted", ["approved"])
+
+
 def test_a_worker_that_lost_its_lease_is_heard_only_where_the_gateway_speaks(house: House) -> None:
     """E1, E4: of a stopped worker "not sent" and "time-out" are ignored; the gateway's approval counts, once."""
     three_invoices(house)
@@ -319,7 +336,7 @@ def test_a_worker_that_lost_its_lease_is_heard_only_where_the_gateway_speaks(hou
 
 
 def test_a_lease_that_ran_out_is_looked_up_and_not_repeated_blindly(house: House) -> None:
-    """B05, E1: killed before the send: nothing is charged until the gateway was asked, after the time to appear."""
+    """B05, E1: killed before the send: nothing is charged until the gateway was asked, after the settling time."""
     three_invoices(house)
     payment = house.pay(6000, card())
     begun(house)
@@ -448,6 +465,10 @@ def test_an_approval_of_something_else_is_held_for_a_person(
     payment = house.pay(6000, card(number, code))
     house.sandbox.client.scenario(after=[edit(fields)], operation="sale")
     house.charge()
+    # Neither time nor an inquiry, which may be silent about the amount, turns it into what was asked for.
+    for _ in range(3):
+        house.advance(hours=6)
+        house.work()
     assert (house.state(payment), house.sales(payment)) == ("review", ["review"])
     assert house.alarms() == ["alarm.held"]
     assert house.invoices()["A"] == ("pending", 6000)

@@ -140,6 +140,38 @@ def test_a_void_that_may_still_work_bars_the_refund(house: House, gateway: str) 
     assert net(house, gateway) == 0
 
 
+def test_an_answer_to_the_second_send_of_a_void_does_not_free_the_refund(house: House) -> None:
+    """R11, B75: the second send is refused as settled; the first, whose worker died, may still be on its way."""
+    payment = charged(house)
+    house.void(payment)
+    started(house, "void")
+    house.advance(minutes=3)
+    house.work()
+    house.advance(minutes=2)
+    house.sandbox.client.settle()
+    house.work()
+    assert operations(house, payment)[1] == ("void", "declined", 2)
+    assert (house.reversal(payment).state, arrived(house, "refund")) == ("voiding", [])
+    until(house, payment, "refunded", "refund_accepted", hours=0.5)
+    assert net(house, "payflow") == 0
+
+
+def test_no_person_is_asked_while_a_void_may_still_work(house: House) -> None:
+    """R11, R12: kept as a credit while its void is on its way, the amount would be given back twice."""
+    payment = charged(house)
+    house.void(payment)
+    started(house, "void")
+    house.advance(minutes=3)
+    terms = house.context.terms
+    for state, later in (("voiding", {"minutes": 20}), ("failed", {})):
+        with house.context.transaction() as (conn, now):
+            [question] = reverse.begin_confirms(conn, None, 10, terms, now)
+            limbo = Found(Approved("A10A6D5F7C3B", "0"), Standing.LIMBO)
+            reverse.learn(conn, [reverse.Answer(question, limbo, Evidence(200, {}))], terms, now, "defray")
+        assert house.reversal(payment).state == state
+        house.advance(**later)
+
+
 @both
 def test_a_sale_that_settles_while_it_is_voided_is_refunded(house: House, gateway: str) -> None:
     """R11, B50: the sale settles just before the void: refused, confirmed, refunded; each with its gateway's id."""
@@ -382,7 +414,7 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(house: House, gateway:
 
 @both
 def test_a_refund_that_never_arrived_is_sent_again_as_it_was(house: House, gateway: str) -> None:
-    """E4, B09, B47: absent after the time to appear, the same refund goes out again under its own reference."""
+    """E4, B09, B47: absent after the settling time, the same refund goes out again under its own reference."""
     payment = charged(house, gateway)
     house.sandbox.client.settle()
     house.void(payment)
@@ -428,6 +460,21 @@ def test_already_refunded_is_looked_up_and_the_record_completed(house: House) ->
     assert len(arrived(house, "refund")) == 1
     assert net(house, "payflow") == 0
     assert house.ledger() == OWED_AGAIN
+
+
+def test_already_refunded_that_cannot_be_found_is_not_refunded_again(house: House) -> None:
+    """B47, R17: answered "already refunded", yet no inquiry finds it: a person looks; no other refund is drawn."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    house.void(payment)
+    void_task.work(house.context, None, 10)
+    confirm.work(house.context, None, 10)
+    hear(house, started(house, "refund"), Refused(RefundRefusal.ALREADY, "105", "already credited"))
+    for _ in range(6):
+        house.advance(hours=6)
+        house.work()
+    assert [one for one in operations(house, payment) if one[0] == "refund"] == [("refund", "declined", 1)]
+    assert (arrived(house, "refund"), "alarm.reversal" in house.alarms()) == ([], True)
 
 
 @both
@@ -647,8 +694,8 @@ def test_already_voided_is_voided(house: House, gateway: str) -> None:
     assert house.ledger() == OWED_AGAIN
 
 
-def test_a_refund_whose_worker_died_waits_out_the_time_to_appear(house: House) -> None:
-    """E4: nothing was heard of a refund: absent means nothing at once; after the time to appear it is sent again."""
+def test_a_refund_whose_worker_died_waits_out_the_settling_time(house: House) -> None:
+    """E4: nothing was heard of a refund: absent means nothing at once; after the settling time it is sent again."""
     payment = charged(house)
     house.sandbox.client.settle()
     house.void(payment)
