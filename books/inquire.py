@@ -1,6 +1,6 @@
 """Looking up sales whose outcome is not known (E4): lost leases, lost answers, sales held for review.
 
-Found is recorded as found. Absence frees no new reference: after the settling time the same sale is sent again, as
+Found is recorded as found. Absence frees no new reference: after the time to appear the same sale is sent again, as
 long as the gateway recognises its reference and the payment is still wanted; after that a person decides.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, Row, text
 
 from books import claim, void
-from books.charge import Begun, standing
+from books.charge import Begun, facts_of
 from books.history import Move, Subject, advance, tell, witness
 from books.outcome import Heard, finish
 from books.tally import Tally
@@ -157,7 +157,7 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
     ids = [answer.question.transaction_id for answer in answers]
     sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
     payments = {row.id: row for row in conn.execute(_PAYMENTS, {"ids": [s.payment_id for s in sales.values()]})}
-    facts = standing(conn, list(payments), now)
+    facts = facts_of(conn, list(payments), now)
     again: list[Begun] = []
     for answer in answers:
         sale = sales[answer.question.transaction_id]
@@ -165,16 +165,16 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
             continue
         payment, at = payments[sale.payment_id], terms.at(sale.gateway)
         absent = isinstance(answer.sighting, Absent) and sale.state == states.Transaction.UNKNOWN
-        settled = sale.send_until + at.settling <= now
+        overdue = sale.send_until + at.appears_within <= now
         recognised = now + terms.send_within < sale.started_at + at.replay_window
-        if absent and settled and recognised and _still_wanted(payment, sale, facts[payment.id]):
+        if absent and overdue and recognised and _still_wanted(payment, sale, facts[payment.id]):
             again.append(_send_again(conn, sale, payment, facts[payment.id], terms, now))
             continue
         due_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
-        if absent and not settled:
-            due_at = min(due_at, sale.send_until + at.settling)
+        if absent and not overdue:
+            due_at = min(due_at, sale.send_until + at.appears_within)
         conn.execute(_SCHEDULE, {"id": sale.id, "due_at": due_at})
-        if settled and sale.asked % 8 == 0:
+        if overdue and sale.asked % 8 == 0:
             why = f"asked {sale.asked} times, and still not known: a person must look"
             tell(conn, "alarm.unknown_outcome", now, by, why, payment_id=payment.id, gateway_transaction_id=sale.id)
     return again
@@ -220,7 +220,7 @@ def _send_again(
     )
 
 
-_LIVE_SALE = text("""
+_UNSURE_SALE = text("""
     SELECT id, lease_token IS NOT NULL AND due_at > :now AS in_flight FROM gateway_transactions
     WHERE payment_id = :id AND operation = 'sale' AND state IN ('unknown', 'review')""")
 
@@ -233,7 +233,7 @@ def resolve(
     Raises NotFound where the payment has no such sale, MoveRefused for another verdict or while it is being sent again.
     """
     void.lock(conn, payment_id)
-    sale = conn.execute(_LIVE_SALE, {"id": payment_id, "now": now}).one_or_none()
+    sale = conn.execute(_UNSURE_SALE, {"id": payment_id, "now": now}).one_or_none()
     if sale is None:
         raise NotFound(
             f"Payment {payment_id} has no charge with an unknown outcome.", "`defray explain` tells where it stands."

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, Row, text
 
 from books import apart, claim, void
-from books.charge import card_counts, standing
+from books.charge import card_counts, facts_of
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
 from books.tally import Tally
@@ -132,7 +132,7 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     payments = {row.id: row for row in conn.execute(_PAYMENTS, {"ids": ids})}
     sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
     declined = [sales[one.transaction_id].payment_id for one in heard if isinstance(one.outcome, Declined)]
-    facts = standing(conn, declined, now) if declined else {}
+    facts = facts_of(conn, declined, now) if declined else {}
     turns = _Turns()
     for one in heard:
         sale = sales[one.transaction_id]

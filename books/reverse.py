@@ -245,11 +245,11 @@ def _conclude(conn: Connection, one: Heard, reversal_id: int, terms: Terms, now:
             why = "a void was approved after the refund began, and may have undone it: a person must look"
             tell(conn, "alarm.reversal", now, by, why, payment_id=sent.payment_id, gateway_transaction_id=sent.id)
         return None  # an inquiry was quicker
-    settling = terms.at(sent.gateway).settling
+    appears_within = terms.at(sent.gateway).appears_within
     if sent.operation == "void":
-        step = after_void(outcome, sent.voids, settling)
+        step = after_void(outcome, sent.voids, appears_within)
     else:
-        step = after_refund(outcome, sent.refunds, settling)
+        step = after_refund(outcome, sent.refunds, appears_within)
     _follow(conn, reversal, step, terms.today(now), now, by)
     return step
 
@@ -425,9 +425,9 @@ def _confirmed(
     unanswered = last.state in {"started", "unknown"}
     if step.move != "void" and (unanswered or last.sends > 1):
         # R11: no refund, nor a person's word on it, while a void may yet work: some gateways would undo the refund.
-        settled_at = last.send_until + terms.at(reversal.gateway).settling
-        if now < settled_at:
-            return Next(None, Step.CONFIRM, settled_at - now, f"a void may still be on its way; {step.why}")
+        arrived_by = last.send_until + terms.at(reversal.gateway).appears_within
+        if now < arrived_by:
+            return Next(None, Step.CONFIRM, arrived_by - now, f"a void may still be on its way; {step.why}")
     if unanswered and step.move == "void":
         _close(conn, last, Approved(last.transaction_id, "inquiry", "the sale is voided"), now, by)
     elif unanswered and step.move != "fail":
@@ -452,7 +452,7 @@ def _watched(
         sighting = replace(sighting, outcome=outcome)
     # One that was answered ("already refunded") is never sent again: another send would be another refund.
     unanswered = refund.state in {"started", "unknown"}
-    may_resend = unanswered and refund.send_until + at.settling <= now < refund.started_at + at.replay_window
+    may_resend = unanswered and refund.send_until + at.appears_within <= now < refund.started_at + at.replay_window
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
     if isinstance(sighting, Found):
         _close(conn, refund, sighting.outcome, now, by)

@@ -165,7 +165,7 @@ def test_inquiries_come_in_growing_intervals_and_never_turn_into_a_no(house: Hou
 
 @pytest.mark.parametrize("gateway", CARDS)
 def test_what_is_not_there_is_sent_again_under_the_same_reference(house: House, gateway: str) -> None:
-    """E4, B09: absent after the settling time, the very same sale goes out again, with the same idempotency key."""
+    """E4, B09: absent after the time to appear, the very same sale goes out again, with the same idempotency key."""
     number, code = CARDS[gateway]
     three_invoices(house)
     payment = house.pay(6000, card(number, code))
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_sent_again_under_the_same_reference(house: House, 
     house.charge()
     house.advance(minutes=1)
     house.work()
-    assert len(sent(house)) == 1, "absent before the settling time means nothing"
+    assert len(sent(house)) == 1, "absent before the time to appear means nothing"
     for _ in range(3):
         house.advance(minutes=16)
         house.work()
@@ -336,7 +336,7 @@ def test_a_worker_that_lost_its_lease_is_heard_only_where_the_gateway_speaks(hou
 
 
 def test_a_lease_that_ran_out_is_looked_up_and_not_repeated_blindly(house: House) -> None:
-    """B05, E1: killed before the send: nothing is charged until the gateway was asked, after the settling time."""
+    """B05, E1: killed before the send: nothing is charged until the gateway was asked, after the time to appear."""
     three_invoices(house)
     payment = house.pay(6000, card())
     begun(house)

@@ -414,7 +414,7 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(house: House, gateway:
 
 @both
 def test_a_refund_that_never_arrived_is_sent_again_as_it_was(house: House, gateway: str) -> None:
-    """E4, B09, B47: absent after the settling time, the same refund goes out again under its own reference."""
+    """E4, B09, B47: absent after the time to appear, the same refund goes out again under its own reference."""
     payment = charged(house, gateway)
     house.sandbox.client.settle()
     house.void(payment)
@@ -694,8 +694,8 @@ def test_already_voided_is_voided(house: House, gateway: str) -> None:
     assert house.ledger() == OWED_AGAIN
 
 
-def test_a_refund_whose_worker_died_waits_out_the_settling_time(house: House) -> None:
-    """E4: nothing was heard of a refund: absent means nothing at once; after the settling time it is sent again."""
+def test_a_refund_whose_worker_died_waits_out_the_time_to_appear(house: House) -> None:
+    """E4: nothing was heard of a refund: absent means nothing at once; after the time to appear it is sent again."""
     payment = charged(house)
     house.sandbox.client.settle()
     house.void(payment)
