@@ -147,6 +147,10 @@ class Settings:
     flower_password: str | None = _setting(
         None, _TEXT, "What Flower asks for, of the user `defray`; `defray up` draws one.", secret=True
     )
+    web_address: str = _setting(
+        "127.0.0.1", _TEXT, "The address that the web process listens on; put TLS before it where it is no loopback."
+    )
+    web_port: int = _setting(8000, _whole(1, 65_535), "The port that the web process listens on.")
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much the processes write to their logs."
     )

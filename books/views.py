@@ -72,6 +72,7 @@ _PAYMENTS: Final = """
     FROM payments p JOIN customers c ON c.id = p.customer_id"""
 _PAYMENT = text(f"{_PAYMENTS} WHERE p.id = :id")
 _LATEST = text(f"{_PAYMENTS} ORDER BY p.id DESC LIMIT :most")
+_OF_CUSTOMER = text(f"{_PAYMENTS} WHERE p.customer_id = :id ORDER BY p.id DESC LIMIT :most")
 
 
 def _payments(rows: Iterable[Row[Any]]) -> tuple[PaymentStatus, ...]:
@@ -84,6 +85,11 @@ def payment(conn: Connection, payment_id: int) -> PaymentStatus:
     if not found:
         raise NotFound(f"There is no payment {payment_id}.", "`defray status` lists the latest payments.")
     return found[0]
+
+
+def payments_of(conn: Connection, customer_id: int, most: int = 50) -> tuple[PaymentStatus, ...]:
+    """A customer's payments, the latest first."""
+    return _payments(conn.execute(_OF_CUSTOMER, {"id": customer_id, "most": most}))
 
 
 _BY_KEY = text("SELECT id FROM payments WHERE caller = :caller AND idempotency_key = :key")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, ForeignKey, Index, Table, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, ForeignKey, Index, Table, UniqueConstraint, text
 
 from models import metadata
 from models.columns import identity, minor, moment, words
@@ -19,6 +19,17 @@ customers = Table(
     UniqueConstraint("number"),
 )
 """Who is billed. Its row lock (FOR NO KEY UPDATE) is the first lock of everything that moves its money (B3)."""
+
+# How people look for a customer (books.find): by how a number, name or address begins, or by any part of the words.
+Index("ix_customers_number_begins", text("search_text(number)"), _table=customers)
+Index("ix_customers_name_begins", text("search_text(name)"), text("id"), _table=customers)
+Index("ix_customers_email_begins", text("search_text(email)"), _table=customers)
+Index(
+    "ix_customers_words",
+    text("customer_words(name, phone) gin_trgm_ops"),
+    _table=customers,
+    postgresql_using="gin",
+)
 
 invoices = Table(
     "invoices",
@@ -57,3 +68,4 @@ Index(
     invoices.c.id,
     postgresql_where=invoices.c.state == "pending",
 )
+Index("ix_invoices_number", invoices.c.number)

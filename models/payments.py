@@ -127,13 +127,15 @@ payments = Table(
 )
 """One sum received or to be received from a customer; never applied to the customer as such (R1)."""
 
-# D1: the one index of what is due. Claims come by batch and in the order of customers (D2).
+# D1: the one index of what is due. Claims come by batch and in the order of customers (D2); with due_at in it, they and
+# the sweeper pass over what waits for days without reading the table.
 Index(
     "ix_payments_due",
     payments.c.next_step,
     payments.c.batch_id,
     payments.c.customer_id,
     payments.c.id,
+    payments.c.due_at,
     postgresql_where=payments.c.next_step.isnot(None),
 )
 Index(
@@ -150,6 +152,15 @@ Index(
 
 # R16: the few that wait for another try, whatever batch they came in.
 Index("ix_payments_retrying", payments.c.due_at, postgresql_where=payments.c.state == "retrying")
+
+# How people look for a payment: by the number of a check, by the last digits of a card, the latest first.
+Index("ix_payments_number", payments.c.number, postgresql_where=payments.c.number.isnot(None))
+Index(
+    "ix_payments_last_four",
+    payments.c.card_last_four,
+    payments.c.id,
+    postgresql_where=payments.c.card_last_four.isnot(None),
+)
 
 customer_credits = Table(
     "credits",

@@ -175,7 +175,7 @@ CREATE TABLE payments (
 );
 CREATE INDEX ix_payments_batch_state ON payments (batch_id, state) WHERE batch_id IS NOT NULL;
 CREATE INDEX ix_payments_customer ON payments (customer_id, id);
-CREATE INDEX ix_payments_due ON payments (next_step, batch_id, customer_id, id) WHERE next_step IS NOT NULL;
+CREATE INDEX ix_payments_due ON payments (next_step, batch_id, customer_id, id, due_at) WHERE next_step IS NOT NULL;
 CREATE INDEX ix_payments_under_way ON payments (customer_id, state)
     WHERE gateway IS NOT NULL AND state IN ('requested', 'charging', 'retrying', 'review');
 

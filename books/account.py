@@ -1,0 +1,177 @@
+"""A customer's record: what is owed and since when, what was paid, what is left as credit. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from books.views import Event
+from rules.errors import NotFound
+
+
+class Show(StrEnum):
+    """Which invoices."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who is billed."""
+
+    id: int
+    number: str
+    name: str
+    email: str | None
+    phone: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What is owed; `under_way` where a card payment or a reversal in progress concerns it (R8a, R12)."""
+
+    id: int
+    number: str
+    invoice_date: date
+    due_date: date
+    currency: str
+    total_minor: int
+    balance_minor: int
+    state: str
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What was paid too much, with the note that says where it came from (R3)."""
+
+    id: int
+    payment_id: int
+    currency: str
+    amount_minor: int
+    balance_minor: int
+    taken_back_minor: int
+    note: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is owed in one currency, by days past due, and what is left as credit; minor units."""
+
+    currency: str
+    due_minor: int
+    current_minor: int
+    to_30_minor: int
+    to_60_minor: int
+    to_90_minor: int
+    over_90_minor: int
+    credit_minor: int
+
+
+_CUSTOMER = text("SELECT id, number, name, email, phone, created_at FROM customers WHERE id = :id")
+
+
+def customer(conn: Connection, customer_id: int) -> Customer:
+    """A customer by id. Raises NotFound."""
+    row = conn.execute(_CUSTOMER, {"id": customer_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no customer {customer_id}.", "Look for it by name or number.")
+    return Customer(**row._mapping)
+
+
+_UNDER_WAY: Final = """
+    EXISTS (SELECT 1 FROM payments p WHERE p.customer_id = i.customer_id AND p.gateway IS NOT NULL
+            AND p.state IN ('requested', 'charging', 'retrying', 'review') AND p.currency = i.currency
+            AND (p.invoice_ids IS NULL OR i.id = ANY(p.invoice_ids)))
+    OR EXISTS (SELECT 1 FROM allocations a JOIN reversals r ON r.payment_id = a.payment_id
+               WHERE a.invoice_id = i.id
+               AND r.state NOT IN ('voided', 'refunded', 'failed', 'kept'))"""
+_INVOICE: Final = f"""
+    SELECT i.id, i.number, i.invoice_date, i.due_date, i.currency, i.total_minor, i.balance_minor, i.state,
+           i.state = 'pending' AND ({_UNDER_WAY}) AS under_way
+    FROM invoices i"""
+_OLDEST_FIRST: Final = "i.invoice_date, i.due_date, i.number, i.id"
+_INVOICES: Final = {
+    Show.PENDING: text(
+        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'pending' ORDER BY {_OLDEST_FIRST} LIMIT :most"
+    ),
+    Show.PAID: text(
+        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'paid'"
+        " ORDER BY i.invoice_date DESC, i.number DESC, i.id DESC LIMIT :most"
+    ),
+    Show.ALL: text(
+        f"{_INVOICE} WHERE i.customer_id = :id ORDER BY i.invoice_date DESC, i.number DESC, i.id DESC LIMIT :most"
+    ),
+}
+_ONE_INVOICE = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND i.id = :id")
+
+
+def invoices(conn: Connection, customer_id: int, show: Show = Show.PENDING, most: int = 200) -> list[Invoice]:
+    """A customer's invoices: the pending ones oldest first, as they are paid (R1), others latest first."""
+    return [Invoice(**row._mapping) for row in conn.execute(_INVOICES[show], {"id": customer_id, "most": most})]
+
+
+def invoice(conn: Connection, customer_id: int, invoice_id: int) -> Invoice:
+    """One invoice of that customer. Raises NotFound."""
+    row = conn.execute(_ONE_INVOICE, {"customer_id": customer_id, "id": invoice_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"The customer has no invoice with the id {invoice_id}.", "Choose one from the record.")
+    return Invoice(**row._mapping)
+
+
+_CREDITS = text("""
+    SELECT id, payment_id, currency, amount_minor, balance_minor, taken_back_minor, note, created_at
+    FROM credits WHERE customer_id = :id ORDER BY (balance_minor > 0) DESC, id DESC LIMIT :most""")
+
+
+def credits_of(conn: Connection, customer_id: int, most: int = 50) -> list[Credit]:
+    """A customer's credits, the ones with something left first."""
+    return [Credit(**row._mapping) for row in conn.execute(_CREDITS, {"id": customer_id, "most": most})]
+
+
+_BALANCES = text("""
+    WITH owed AS (
+        SELECT currency, balance_minor, CAST(:today AS date) - due_date AS late
+        FROM invoices WHERE customer_id = :id AND state = 'pending'
+    ), sums AS (
+        SELECT currency, sum(balance_minor) AS due,
+               sum(balance_minor) FILTER (WHERE late <= 0) AS current_,
+               sum(balance_minor) FILTER (WHERE late BETWEEN 1 AND 30) AS to_30,
+               sum(balance_minor) FILTER (WHERE late BETWEEN 31 AND 60) AS to_60,
+               sum(balance_minor) FILTER (WHERE late BETWEEN 61 AND 90) AS to_90,
+               sum(balance_minor) FILTER (WHERE late > 90) AS over_90
+        FROM owed GROUP BY 1
+    ), left_over AS (
+        SELECT currency, sum(balance_minor) AS credit FROM credits WHERE customer_id = :id AND balance_minor > 0
+        GROUP BY 1
+    )
+    SELECT currency, CAST(coalesce(due, 0) AS bigint) AS due_minor,
+           CAST(coalesce(current_, 0) AS bigint) AS current_minor, CAST(coalesce(to_30, 0) AS bigint) AS to_30_minor,
+           CAST(coalesce(to_60, 0) AS bigint) AS to_60_minor, CAST(coalesce(to_90, 0) AS bigint) AS to_90_minor,
+           CAST(coalesce(over_90, 0) AS bigint) AS over_90_minor, CAST(coalesce(credit, 0) AS bigint) AS credit_minor
+    FROM sums FULL JOIN left_over USING (currency) ORDER BY currency""")
+
+
+def balances(conn: Connection, customer_id: int, today: date) -> list[Balance]:
+    """What a customer owes and has left, by currency; aging counts from the due date to `today`."""
+    return [Balance(**row._mapping) for row in conn.execute(_BALANCES, {"id": customer_id, "today": today})]
+
+
+_HISTORY = text("""
+    SELECT e.at, e.what, e.from_state, e.to_state, e.why, e.by, e.payment_id, e.invoice_id, e.gateway_transaction_id
+    FROM (SELECT id FROM payments WHERE customer_id = :id ORDER BY id DESC LIMIT :payments) AS p
+    JOIN events e ON e.payment_id = p.id ORDER BY e.id DESC LIMIT :most""")
+
+
+def history(conn: Connection, customer_id: int, most: int = 50) -> list[Event]:
+    """What happened of late, the latest first: the events of the latest payments."""
+    rows = conn.execute(_HISTORY, {"id": customer_id, "payments": most, "most": most})
+    return [Event(**row._mapping) for row in rows]

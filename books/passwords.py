@@ -1,0 +1,29 @@
+"""Passwords: kept as argon2id hashes only (RFC 9106, its second recommended parameters), never as they were given."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+_HASHER: Final = PasswordHasher()
+
+
+def hashed(password: str) -> str:
+    """The hash of a password, with its salt and parameters."""
+    return _HASHER.hash(password)
+
+
+def verifies(password: str, password_hash: str | None) -> bool:
+    """Whether it is the password; without a hash (no such user) no, in the same time."""
+    try:
+        return _HASHER.verify(password_hash or _nobodys(), password) and password_hash is not None
+    except (VerifyMismatchError, InvalidHashError):
+        return False
+
+
+@cache
+def _nobodys() -> str:
+    return _HASHER.hash("a password that nobody has")

@@ -1,0 +1,42 @@
+"""The web process put together: one app from the settings, for uvicorn and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.responses import RedirectResponse
+
+from settings import Settings
+from web import cards, console, errors, headers, health, static_files
+from web.office import opened
+from web.pages import Pages
+
+
+def create(settings: Settings) -> FastAPI:
+    """The app. Its connections are opened when it starts, and closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with opened(settings) as office:
+            app.state.office = office
+            yield
+
+    app = FastAPI(title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.pages = Pages(settings.business_time_zone)
+    errors.install(app)
+    for router in (health.router, static_files.router, cards.router, *console.ROUTERS):
+        app.include_router(router)
+    app.add_api_route("/", _start, include_in_schema=False)
+    app.add_middleware(headers.BodyLimit)
+    return app
+
+
+def served(settings: Settings) -> headers.Headers:
+    """The app as it is served: around it what every answer carries, the answer to an unforeseen error, too."""
+    return headers.Headers(create(settings))
+
+
+def _start() -> RedirectResponse:
+    return RedirectResponse("/console/find", 303)

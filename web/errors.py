@@ -1,0 +1,95 @@
+"""Errors as answers: a page for people, problem details (RFC 9457) for programs; nothing that was sent is repeated."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
+from web.pages import page
+from web.rights import Forbidden, NotSignedIn
+
+LOGIN: Final = "/console/login"
+
+_STATUS: Final = {NotFound: 404, MoveRefused: 409, KeyReused: 409, RequestRefused: 422, Unreachable: 503}
+
+_log = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Let this app answer every error of ours."""
+    app.exception_handler(NotSignedIn)(_not_signed_in)
+    app.exception_handler(Forbidden)(_forbidden)
+    app.exception_handler(DefrayError)(_refused)
+    app.exception_handler(OperationalError)(_unreachable)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(Exception)(_unforeseen)
+
+
+def problem(status: int, title: str, detail: str = "", **more: Any) -> JSONResponse:
+    """Problem details."""
+    said = {"type": "about:blank", "title": title, "status": status, **({"detail": detail} if detail else {}), **more}
+    return JSONResponse(said, status, media_type="application/problem+json")
+
+
+def answer(request: Request, status: int, title: str, detail: str = "", **more: Any) -> Response:
+    """An error, in the form that the caller understands."""
+    if _is_program(request):
+        return problem(status, title, detail, **more)
+    return page(request, "error.html", status, title=title, detail=detail)
+
+
+def _is_program(request: Request) -> bool:
+    return request.url.path.startswith("/v1/") or "application/json" in request.headers.get("accept", "")
+
+
+def _not_signed_in(request: Request, _error: Exception) -> Response:
+    if _is_program(request):
+        return problem(401, "Not logged in", "Log in again, or bring a key.")
+    here = request.url.path if request.method == "GET" else ""
+    login = f"{LOGIN}?next={quote(here)}" if here else LOGIN
+    if request.headers.get("HX-Request"):
+        return Response(status_code=401, headers={"HX-Redirect": login})
+    return RedirectResponse(login, 303)
+
+
+def _forbidden(request: Request, error: Exception) -> Response:
+    return answer(request, 403, "Not allowed", str(error))
+
+
+def _refused(request: Request, error: DefrayError) -> Response:
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
+    faults = error.faults if isinstance(error, RequestRefused) else ()
+    more = {"faults": [{"field": f.field, "problem": f.problem, "remedy": f.remedy} for f in faults]} if faults else {}
+    return answer(request, status, error.message, error.hint, **more)
+
+
+def _unreachable(request: Request, error: Exception) -> Response:
+    _log.warning("the database does not answer: %s", type(error).__name__)
+    return answer(request, 503, "The database does not answer", "Nothing was changed by this; try again in a minute.")
+
+
+def _invalid(request: Request, error: RequestValidationError) -> Response:
+    faults = [{"field": ".".join(map(str, one["loc"][1:])), "problem": one["type"]} for one in error.errors()]
+    fields = ", ".join(one["field"] for one in faults)
+    return answer(request, 422, "Not understood", f"Look at: {fields}.", faults=faults)
+
+
+def _http(request: Request, error: HTTPException) -> Response:
+    titles = {404: "There is no such page", 405: "Not possible here"}
+    found = answer(request, error.status_code, titles.get(error.status_code, str(error.detail)))
+    found.headers.update(error.headers or {})
+    return found
+
+
+def _unforeseen(request: Request, _error: Exception) -> Response:
+    """The server logs the error itself (redacted, as every line); the answer has none of its words."""
+    return answer(request, 500, "Something went wrong here", "It was written down. Try again, or tell who runs Defray.")

@@ -1,0 +1,99 @@
+"""What every answer carries, and how large a question may be: plain ASGI, so that it holds for errors, too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""No inline script or style, nothing from elsewhere, no framing."""
+
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+
+BODY_MAX: Final = 4 * 2**20
+"""Bytes of a request's body."""
+BODY_MAX_AT: Final = {"/v1/cards": 2**14}
+"""Bytes where less will do."""
+
+
+class Headers:
+    """Adds the security headers; what says nothing of caching is not cached."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class BodyTooLarge(Exception):
+    """More was sent than is taken."""
+
+
+class BodyLimit:
+    """Refuses a body that is too large: by what it says of itself, and by what comes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = BODY_MAX_AT.get(scope["path"], BODY_MAX)
+        said = dict(scope["headers"]).get(b"content-length", b"0")
+        refusal = PlainTextResponse(f"The body is larger than the {most:,} bytes that are taken here.\n", 413)
+        if not said.isdigit() or int(said) > most:
+            await refusal(scope, receive, send)
+            return
+        taken, begun = 0, False
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > most:
+                raise BodyTooLarge
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except BodyTooLarge:
+            if begun:
+                raise
+            await refusal(scope, receive, send)

@@ -1,0 +1,104 @@
+"""What every request works with: database, broker, vault and the way in for payments; opened once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Annotated, Final
+
+import redis
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine
+
+from books import clock
+from books.terms import Terms
+from models.engine import engine_for, snapshot
+from producer import Producer
+from rules.cards import Brand
+from rules.routes import gateway_for
+from settings import Settings
+from vault import HourKeys, Keyring, Vault
+from worker.wake import Wake
+
+CALLER: Final = "console"
+"""Whose idempotency keys the console's are (R15)."""
+
+_CONNECTIONS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The parts that handlers share; safe to use from several threads."""
+
+    settings: Settings
+    engine: Engine
+    wake: Wake = field(repr=False)
+    vault: Vault = field(repr=False)
+    producer: Producer = field(repr=False)
+    broker: redis.Redis = field(repr=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[Connection, datetime]]:
+        """One transaction with its moment by the database's clock; committed on leaving, rolled back on error."""
+        with self.engine.begin() as conn:
+            yield conn, clock.now(conn)
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Connection, datetime]]:
+        """One snapshot for several questions."""
+        with snapshot(self.engine).connect() as conn:
+            yield conn, clock.now(conn)
+
+    def today(self, now: datetime) -> date:
+        """The business day of a moment (R5)."""
+        return now.astimezone(self.settings.business_time_zone).date()
+
+    def charges(self, brand: str, currency: str) -> bool:
+        """Whether such a card is charged at a gateway (R7); else it is recorded like cash."""
+        return gateway_for(self.settings.card_routes, Brand(brand), currency) is not None
+
+    def terms(self) -> Terms:
+        """What the books must know to record what a person says; nothing is sent by these terms."""
+        return Terms(
+            zone=self.settings.business_time_zone,
+            policy=self.settings.retry_policy,
+            gateways={},
+            send_within=self.settings.send_within,
+            answer_within=self.settings.answer_within,
+        )
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Office]:
+    """Everything for one process; connects at first use. Raises SettingsError where the key file is not to be had."""
+    database_url, redis_url = settings.servers()
+    engine = engine_for(database_url, "defray web", _CONNECTIONS)
+    wake = Wake(redis_url)
+    try:
+        with redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1) as broker:
+            vault = Vault(Keyring.load_or_create(settings.key_file), HourKeys(broker))
+            producer = Producer(
+                engine,
+                vault,
+                wake,
+                lambda brand, currency: gateway_for(settings.card_routes, brand, currency),
+                settings.business_time_zone,
+                settings.lanes,
+                settings.when_owed_less,
+            )
+            yield Office(settings, engine, wake, vault, producer, broker)
+    finally:
+        wake.close()
+        engine.dispose()
+
+
+def of(request: Request) -> Office:
+    """The office of this process."""
+    found: Office = request.app.state.office
+    return found
+
+
+At = Annotated[Office, Depends(of)]
+"""A handler's parameter: `at: At`."""

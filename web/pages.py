@@ -1,0 +1,115 @@
+"""Pages from templates: what every one of them knows, and the words and sums that they show."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from rules.errors import Fault
+from rules.money import for_people
+from rules.people import Role
+from web import rights
+
+_HERE: Final = Path(__file__).parent
+STATIC: Final = _HERE / "static"
+_FLASH: Final = "defray_flash"
+_FLASH_MAX: Final = 500
+
+
+class Pages:
+    """The templates of one process."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        """`zone`: times are shown by the business's clock."""
+        self._environment = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            {
+                "money": for_people,
+                "day": _day,
+                "moment": lambda at: f"{at.astimezone(zone):%Y-%m-%d %H:%M}" if at else "",
+                "words": lambda name: str(name).replace("_", " "),
+            }
+        )
+        self._environment.globals.update({"static": static_address, "Role": Role})
+
+    def render(self, name: str, values: Mapping[str, Any]) -> str:
+        """One template in words."""
+        return self._environment.get_template(name).render(values)
+
+
+def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A template as an answer, with what all of them know: the user, the CSRF token, a message from the page before.
+
+    `faults` (of rules.errors) may be given; templates show each beside its field by the macros of `forms.html`.
+    """
+    user = getattr(request.state, "user", None)
+    bound_to = rights.session_token(request) if user else getattr(request.state, "visit", "")
+    flash = unquote(request.cookies.get(_FLASH, ""))
+    known = {
+        "user": user,
+        "csrf_token": rights.csrf_token(bound_to) if bound_to else "",
+        "flash": flash,
+        "path": request.url.path,
+        "faults": (),
+        **values,
+    }
+    answer = HTMLResponse(request.app.state.pages.render(name, known), status)
+    if flash:
+        answer.delete_cookie(_FLASH)
+    return answer
+
+
+def go(address: str, message: str = "") -> Response:
+    """To another page after a write (so that reloading repeats nothing), with a message that it shows once."""
+    answer = RedirectResponse(address, 303)
+    if message:
+        answer.set_cookie(_FLASH, quote(message[:_FLASH_MAX]), max_age=60, httponly=True, samesite="lax", path="/")
+    return answer
+
+
+def form_key() -> str:
+    """An idempotency key for a form: drawn when it is shown, so that saving it twice makes one payment (R15)."""
+    return f"form-{secrets.token_hex(12)}"
+
+
+def by_field(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
+    """Faults by the field that they belong to."""
+    sorted_out: dict[str, list[Fault]] = {}
+    for fault in faults:
+        sorted_out.setdefault(fault.field, []).append(fault)
+    return sorted_out
+
+
+def static_address(name: str) -> str:
+    """The address of a static file, with its digest: it may be cached for ever, and a new release is seen at once."""
+    return f"/static/{_DIGESTS[name]}/{name}"
+
+
+def digest_of(name: str) -> str | None:
+    """The digest in a static file's address; None where there is no such file."""
+    return _DIGESTS.get(name)
+
+
+def _day(day: date | datetime | None) -> str:
+    return day.isoformat()[:10] if day else ""
+
+
+_DIGESTS: Final = {
+    path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(STATIC.iterdir()) if path.is_file()
+}

@@ -1,0 +1,173 @@
+"""Live progress by server-sent events: bounded looks at the database, nothing held open between two of them.
+
+Shared by the console and the API. Every stream ends: when what is followed is over, or after TOLD_FOR.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from books import follow, views
+from books.follow import Happened, Standing
+from web.office import Office
+
+LOOK_EVERY: Final = 0.25
+"""Seconds between the first looks; later ones are up to LOOK_EVERY_AT_MOST apart."""
+LOOK_EVERY_AT_MOST: Final = 2.0
+TOLD_FOR: Final = 600.0
+"""Seconds after which a stream ends anyway; a browser opens it again where it left off."""
+
+_STEPS: Final = {
+    "payment.requested": "Recorded",
+    "payment.charging": "Its turn has come",
+    "sale.started": "Calling the gateway …",
+    "sale.approved": "The gateway approved it",
+    "sale.declined": "The gateway declined it",
+    "sale.failed": "The charge was certainly not made",
+    "sale.review": "The gateway holds it for review",
+    "sale.unknown": "No clear answer: the gateway is being asked what became of it",
+    "payment.posted": "Posted to the invoices",
+    "payment.declined": "Declined: nothing was charged, nothing was applied",
+    "payment.retrying": "Declined for now: it is tried again by the schedule",
+    "payment.review": "A person must look at it",
+    "payment.cancelled": "Cancelled: it was not charged",
+    "payment.voided": "Void",
+    "void.started": "Asking the gateway to void the charge …",
+    "void.approved": "The gateway voided the charge",
+    "void.declined": "The gateway cannot void the charge any more",
+    "void.unknown": "No clear answer to the void: the gateway is being asked",
+    "reversal.refund_awaiting_approval": "Shall the amount be returned to the card?",
+    "refund.started": "Asking the gateway to return the amount …",
+    "refund.approved": "The gateway took the refund",
+    "refund.declined": "The gateway refused the refund",
+    "refund.unknown": "No clear answer to the refund: the gateway is being asked",
+    "reversal.refunded": "The amount was returned to the card",
+    "reversal.failed": "The amount could not be returned: a person must look",
+    "reversal.kept": "The amount is kept as a credit",
+}
+_ENDS: Final = {
+    "posted": "The payment is posted.",
+    "declined": "The card was declined. Nothing was charged.",
+    "retrying": "The card was declined for now. It is tried again by itself; you need not wait.",
+    "review": "This needs a person before it goes on.",
+    "cancelled": "The payment was cancelled. Nothing was charged.",
+    "voided": "The payment is void.",
+}
+UNKNOWN: Final = (
+    "It is not known yet whether the card was charged. The gateway is asked until it is; do not charge it again."
+    " You can go on, and will be told here and in the customer's record."
+)
+UNDER_WAY: Final = "Still under way."
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message of a stream: the kind, what is said, and the id to go on from."""
+
+    kind: str
+    data: Mapping[str, Any]
+    id: int | None = None
+
+    def text(self) -> str:
+        """As it goes over the wire."""
+        head = f"event: {self.kind}\n" + (f"id: {self.id}\n" if self.id is not None else "")
+        return f"{head}data: {json.dumps(self.data, ensure_ascii=False)}\n\n"
+
+
+Look = Callable[[int], tuple[list[Told], int, bool]]
+"""From what was seen last: what is new, what is seen now, whether it is over."""
+
+
+def stream(request: Request, look: Look, after: int = 0) -> StreamingResponse:
+    """Tell what `look` finds until it is over, the browser leaves or TOLD_FOR has passed."""
+    return StreamingResponse(
+        _told(request, look, after),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _told(request: Request, look: Look, after: int) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
+    end, wait = clock() + TOLD_FOR, LOOK_EVERY
+    yield "retry: 2000\n\n"
+    while clock() < end and not await request.is_disconnected():
+        news, after, over = await run_in_threadpool(look, after)
+        for one in news:
+            yield one.text()
+        if over:
+            return
+        if not news:
+            yield ": still there\n\n"
+        wait = LOOK_EVERY if news else min(wait * 1.5, LOOK_EVERY_AT_MOST)
+        await asyncio.sleep(wait)
+
+
+def last_seen(request: Request) -> int:
+    """Where a browser that comes again left off."""
+    said = request.headers.get("last-event-id", "")
+    return int(said) if said.isdigit() and len(said) < 19 else 0
+
+
+# ---- a payment ------------------------------------------------------------------------------------------------------
+
+
+def of_payment(at: Office, payment_id: int, address: str) -> Look:
+    """Follows one payment; `address` is where to go on after it."""
+
+    def look(after: int) -> tuple[list[Told], int, bool]:
+        with at.reading() as (conn, _):
+            standing, events = follow.payment(conn, payment_id, after)
+        news = [Told("step", {"what": one.what, "words": said}, one.id) for one in events if (said := step_words(one))]
+        seen = events[-1].id if events else after
+        if standing.over:
+            end = {"state": standing.state, "words": end_words(standing), "address": address}
+            news.append(Told("end", {**end, "unknown": standing.outcome_unknown}))
+        return news, seen, standing.over
+
+    return look
+
+
+def step_words(one: Happened) -> str:
+    """An event in plain words; "" for one that says nothing to a clerk."""
+    said = _STEPS.get(one.what, "")
+    return f"{said}: {one.why}" if said and one.why and one.what in _WITH_REASON else said
+
+
+def end_words(standing: Standing) -> str:
+    """How it stands, in plain words."""
+    return UNKNOWN if standing.outcome_unknown else _ENDS.get(standing.state, UNDER_WAY)
+
+
+_WITH_REASON: Final = {"payment.declined", "payment.retrying", "payment.review", "payment.cancelled"}
+
+
+# ---- a batch --------------------------------------------------------------------------------------------------------
+
+
+def of_batch(at: Office, batch_id: int) -> Look:
+    """Follows a batch: its counts, whenever they changed."""
+    before: dict[str, int] = {}
+
+    def look(after: int) -> tuple[list[Told], int, bool]:
+        with at.reading() as (conn, _):
+            status = views.batch(conn, batch_id, most=0)
+        counts = {"payments": status.payments, "finished": status.finished, "waiting": status.waiting}
+        news = []
+        if (now := {**counts, **status.by_state}) != before:
+            before.clear()
+            before.update(now)
+            news.append(Told("counts", {**counts, "by_state": status.by_state}))
+        if status.ended:
+            news.append(Told("end", {**counts, "by_state": status.by_state}))
+        return news, after, status.ended
+
+    return look

@@ -1,0 +1,147 @@
+"""Who asks, and whether they may: the session's cookie, the CSRF token, the role. One dependency for all: `require`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Response
+from starlette.datastructures import FormData
+
+from books import people
+from rules.people import Role
+from web.office import Office, of
+
+TOKEN_FIELD: Final = "csrf_token"  # noqa: S105 - a name
+TOKEN_HEADER: Final = "X-CSRF-Token"  # noqa: S105 - a name
+"""Every form has the field, every request of htmx or fetch the header."""
+
+_SESSION: Final = "defray_session"
+_VISIT: Final = "defray_visit"  # before the log-in: what its form's token is bound to
+_SAFE: Final = {"GET", "HEAD", "OPTIONS"}
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+_FIELDS_MAX: Final = 2_000
+
+
+class NotSignedIn(Exception):
+    """There is no session, or it ended."""
+
+
+class Forbidden(Exception):
+    """The role does not suffice, or the form is not one of ours; says which."""
+
+
+async def form_fields(request: Request) -> Mapping[str, str]:
+    """What a form says, files left out; empty where the body is no form. Of a field given twice the last counts."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method in _SAFE or kind not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return {}
+    form: FormData = await request.form(max_files=10, max_fields=_FIELDS_MAX)
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+Fields = Annotated[Mapping[str, str], Depends(form_fields)]
+"""A handler's parameter: `fields: Fields`."""
+
+
+def require(role: Role) -> Callable[..., people.User]:
+    """The dependency of every handler: the user who asks, who has at least this role.
+
+    Raises NotSignedIn without a session, Forbidden for a lower role and for a write whose CSRF token is not the
+    session's.
+    """
+
+    def check(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) -> people.User:
+        token = session_token(request)
+        with at.transaction() as (conn, now):
+            user = people.session(conn, token, now) if token else None
+        if user is None:
+            raise NotSignedIn
+        request.state.user = user
+        check_csrf(request, fields, token)
+        if not user.role.may(role):
+            raise Forbidden(f"This needs the rights of a {role}; you have those of a {user.role}.")
+        return user
+
+    return check
+
+
+Clerk = Annotated[people.User, Depends(require(Role.CLERK))]
+"""A handler's parameter for everybody who is logged in: `user: Clerk`; likewise the next two."""
+Supervisor = Annotated[people.User, Depends(require(Role.SUPERVISOR))]
+Admin = Annotated[people.User, Depends(require(Role.ADMIN))]
+
+
+def check_csrf(request: Request, fields: Mapping[str, str], bound_to: str) -> None:
+    """Raise Forbidden for a write that does not bring the token which only our own pages know."""
+    if request.method in _SAFE:
+        return
+    brought = request.headers.get(TOKEN_HEADER) or fields.get(TOKEN_FIELD, "")
+    if not bound_to or not hmac.compare_digest(brought.encode(), csrf_token(bound_to).encode()):
+        raise Forbidden("This form is out of date: it was made before you logged in. Open it again.")
+
+
+def csrf_token(bound_to: str) -> str:
+    """The token of all forms of one session: made from the session's own, which it does not tell."""
+    digest = hmac.new(bound_to.encode(), b"csrf", hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+# ---- cookies --------------------------------------------------------------------------------------------------------
+
+
+def session_token(request: Request) -> str:
+    """The session's token, "" where there is none."""
+    return request.cookies.get(_name(request, _SESSION), "")
+
+
+def visit_token(request: Request) -> str:
+    """What a log-in form's token is bound to, "" before the first one was shown."""
+    return request.cookies.get(_name(request, _VISIT), "")
+
+
+def begin_visit(request: Request, response: Response, token: str) -> None:
+    """Remember what the log-in form's token is bound to."""
+    _set(request, response, _VISIT, token)
+
+
+def begin_session(request: Request, response: Response, token: str) -> None:
+    """Hand the session's token to the browser, for as long as it is open."""
+    _delete(request, response, _VISIT)
+    _set(request, response, _SESSION, token)
+
+
+def end_session(request: Request, response: Response) -> None:
+    """Take the session's token back."""
+    _delete(request, response, _SESSION)
+
+
+def drawn() -> str:
+    """A new random token."""
+    return secrets.token_urlsafe(32)
+
+
+def _set(request: Request, response: Response, name: str, value: str) -> None:
+    response.set_cookie(
+        _name(request, name), value, secure=not _on_loopback(request), httponly=True, samesite="lax", path="/"
+    )
+
+
+def _delete(request: Request, response: Response, name: str) -> None:
+    response.delete_cookie(
+        _name(request, name), secure=not _on_loopback(request), httponly=True, samesite="lax", path="/"
+    )
+
+
+def _name(request: Request, name: str) -> str:
+    """With its prefix a browser takes the cookie over TLS only, for this very host only."""
+    return name if _on_loopback(request) else f"__Host-{name}"
+
+
+def _on_loopback(request: Request) -> bool:
+    """Plain HTTP on this machine, the one place where a cookie may do without TLS."""
+    return request.url.scheme == "http" and (request.url.hostname or "") in _LOOPBACK
