@@ -18,9 +18,9 @@ from producer.csv_rows import CsvRow, Table
 from producer.payments import Producer, Row
 from producer.receipts import RefusedRow, RefusedRows
 from rules.errors import DefrayError, Fault, shown
-from rules.methods import check_text
 from rules.money import check_currency
 from rules.requests import NAME_MAX, check_amount, parse_day, required_text
+from rules.texts import check_text
 
 DateOrder = Literal["ymd", "mdy", "dmy"]
 

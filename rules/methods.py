@@ -1,4 +1,4 @@
-"""Ways to pay, which of them carry a number, and the texts of a payment (R6)."""
+"""Ways to pay, and which of them carry a number or a card (R6)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Final
 
 from rules.cards import looks_like_card_number
 from rules.errors import Fault, shown
-from rules.texts import NOTES_MAX, check_text
-
-__all__ = ["NOTES_MAX", "NUMBER_MAX", "Method", "check_card_use", "check_method", "check_number", "check_text"]
+from rules.texts import check_text
 
 NUMBER_MAX: Final = 40
 """Characters of a check's or money order's number."""

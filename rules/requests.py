@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, TypeVar
 from rules.cards import looks_like_card_number
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, shown
-from rules.methods import NOTES_MAX, Method, check_card_use, check_method, check_number, check_text
+from rules.methods import Method, check_card_use, check_method, check_number
 from rules.money import check_currency, check_minor, parse_decimal
+from rules.texts import NOTES_MAX, check_text
 
 NAME_MAX: Final = 100
 """Characters of a customer's or an invoice's number."""

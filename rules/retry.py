@@ -79,7 +79,7 @@ class CardCounts:
     last_day: int = 0  # any 24 hours
     last_month: int = 0  # rolling 30 days
     same_charge: int = 0  # of them, for the same amount
-    blocked: bool = False  # after a hard decline, or within 30 days of Mastercard's advice 03 or 21
+    blocked: bool = False  # after a hard decline at that account, of whatever payment
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rules.errors import Fault
-from rules.methods import NOTES_MAX, Method, check_card_use, check_method, check_number, check_text
+from rules.methods import Method, check_card_use, check_method, check_number
+from rules.texts import NOTES_MAX, check_text
 
 
 def test_the_six_methods() -> None:
