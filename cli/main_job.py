@@ -17,6 +17,7 @@ from books import views
 from books import void as voiding
 from books.audit import INVARIANTS, Finding, audit
 from books.views import AtGateway, BatchStatus, Overall
+from cli import sample_people
 from cli.output import table
 from cli.reach import Office, office
 from cli.words import audit_lines, moment, payment_line
@@ -47,6 +48,7 @@ def run(running: Running) -> bool:
     True if the batch ended, the audit passed, and the sandbox's own books say what ours say.
     """
     with office(load(running.environment)) as at:
+        log_ins = sample_people.ready(at, BY)
         drawn = sample.draw()
         with tempfile.TemporaryDirectory() as folder:
             customers, invoices = sample.bill(drawn, at.engine, Path(folder), BY)
@@ -83,7 +85,16 @@ def run(running: Running) -> bool:
         click.echo(f"  All of it: defray explain {story.payment.payment_id}")
     for line in ("", *_verdict(batch, findings, agree)):
         click.echo(line)
+    for line in _console(running, log_ins):
+        click.echo(line)
     return batch.ended and not findings and agree
+
+
+def _console(running: Running, log_ins: Mapping[str, str]) -> Iterator[str]:
+    """Where to look at all this, and as whom."""
+    if address := running.addresses.get("Console"):
+        yield f"\nThe console: {address}"
+        yield from table(("log in as", "with the password"), log_ins.items())
 
 
 def _watch_batch(at: Office, batch_id: int, check: Callable[[], None]) -> BatchStatus:

@@ -7,6 +7,7 @@ from pathlib import Path
 from local.ports import LOOPBACK
 
 FLOWER_PORT = 5555
+WEB_PORT = 8000
 SANDBOX_PORT = 8181
 
 
@@ -17,6 +18,7 @@ class Place:
     home: Path
     address: str = LOOPBACK
     flower_port: int = FLOWER_PORT
+    web_port: int = WEB_PORT
     sandbox_port: int = SANDBOX_PORT
 
 
@@ -105,6 +107,17 @@ def flower(place: Place, password_file: Path) -> Process:
         stop_rank=3,
         environment={"DEFRAY_FLOWER_PASSWORD_FILE": str(password_file)},
         ready_port=place.flower_port,
+    )
+
+
+def web(place: Place) -> Process:
+    """The console for people; stopped first, so that nothing new comes in."""
+    return Process(
+        "web",
+        ("python", "-m", "web"),
+        stop_rank=0,
+        environment={"DEFRAY_WEB_ADDRESS": place.address, "DEFRAY_WEB_PORT": str(place.web_port)},
+        ready_port=place.web_port,
     )
 
 

@@ -98,7 +98,7 @@ def stack(home: Path, environment: Mapping[str, str], interrupts: Interrupts, sa
             known = {**environment, "DEFRAY_HOME": str(home)}
             Supervisor(home, known, say).end_leftovers()
             known |= databases(home, environment, parts, say)
-            place = choose_place(home)
+            place = choose_place(home, environment)
             known |= gateways(place, environment)
             supervisor = Supervisor(home, known, say)
             parts.callback(lambda: supervisor.stop(interrupts.hurry))
@@ -132,11 +132,13 @@ def databases(home: Path, environment: Mapping[str, str], parts: ExitStack, say:
     return found
 
 
-def choose_place(home: Path) -> topology.Place:
-    """Take the usual ports, or free ones where those are taken."""
+def choose_place(home: Path, environment: Mapping[str, str]) -> topology.Place:
+    """Take the usual ports (the console's may be given), or free ones where those are taken."""
+    wanted = environment.get("DEFRAY_WEB_PORT") or topology.WEB_PORT
     return topology.Place(
         home,
         flower_port=free_port(topology.FLOWER_PORT),
+        web_port=free_port(int(wanted)),
         sandbox_port=free_port(topology.SANDBOX_PORT),
     )
 
@@ -163,6 +165,7 @@ def processes(place: topology.Place, environment: Mapping[str, str]) -> list[top
         *topology.workers(),
         topology.beat(place),
         topology.flower(place, password_file),
+        topology.web(replace(place, address=environment.get("DEFRAY_WEB_ADDRESS") or place.address)),
     ]
     if (environment.get("DEFRAY_LOG_LEVEL") or "INFO") in ("DEBUG", "INFO"):
         return wanted
@@ -174,7 +177,7 @@ def start(supervisor: Supervisor, wanted: Iterable[topology.Process], say: Say) 
     """Bring the tables up to date, then start every process."""
     say("Bringing the tables up to date ...")
     supervisor.run(topology.migration())
-    say("Starting the sandbox, the workers, beat and Flower ...")
+    say("Starting the sandbox, the workers, beat, Flower and the console ...")
     supervisor.start(*wanted)
 
 
@@ -186,7 +189,10 @@ def flower_password_file(home: Path) -> Path:
 def addresses(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
     """What a person opens in a browser."""
     flower = f"http://{LOOPBACK}:{place.flower_port}"
-    found = {"Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})"}
+    found = {
+        "Console": f"http://{LOOPBACK}:{place.web_port}/",
+        "Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})",
+    }
     if not has_own_gateways(environment):
         found["Sandbox"] = f"http://{LOOPBACK}:{place.sandbox_port}/sandbox/"
     return found

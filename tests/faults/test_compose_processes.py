@@ -80,6 +80,7 @@ def compose(shared_servers: servers.Servers, valkey: Valkey, tmp_path: Path) -> 
         "sandbox.localhost": "127.0.0.1",
         "8181": str(free_port()),
         "5555": str(free_port()),
+        "8000": str(free_port()),
     }
     with servers.empty_database(shared_servers, f"defray_compose_{shared_servers.slot}") as database_url:
         for name, address in (("database_url", database_url), ("redis_url", valkey.url)):
@@ -119,7 +120,7 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     """Item 11: migrated, then worked on: a batch of cards and somebody who waits; every service is healthy."""
     migrate = plant.start("migrate", compose.command("migrate"), **compose.environment("migrate"))
     assert migrate.process.wait(30) == 0, migrate.output
-    lasting = [*WORKERS, "beat", "flower"]
+    lasting = [*WORKERS, "beat", "flower", "web"]
     started = [plant.start(name, compose.command(name), **compose.environment(name)) for name in lasting]
     for one in started[:3]:
         one.wait_for(" ready.")

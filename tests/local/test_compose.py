@@ -24,6 +24,7 @@ PROCESSES = (
     *topology.workers(),
     topology.beat(PLACE),
     topology.flower(PLACE, Path("/run/secrets/flower_password")),
+    topology.web(PLACE),
     topology.sandbox(PLACE),
 )
 
@@ -125,8 +126,8 @@ def test_every_lasting_service_has_a_health_check(compose: Mapping[str, Any]) ->
 
 
 def test_nothing_starts_before_the_tables_are_there(compose: Mapping[str, Any]) -> None:
-    """Workers, beat and Flower wait for the migration, which waits for the database."""
-    for process in (*topology.workers(), topology.beat(PLACE), PROCESSES[5]):
+    """Workers, beat, Flower and the console wait for the migration, which waits for the database."""
+    for process in (*topology.workers(), topology.beat(PLACE), *PROCESSES[5:7]):
         needs = compose["services"][process.name]["depends_on"]
         assert needs["migrate"] == {"condition": "service_completed_successfully"}
         assert needs["valkey"] == {"condition": "service_healthy"}
@@ -140,9 +141,13 @@ def test_broker_evicts_nothing(compose: Mapping[str, Any]) -> None:
 
 
 def test_published_on_loopback_only(compose: Mapping[str, Any]) -> None:
-    """What is published at all is published on loopback: Flower and the sandbox."""
+    """What is published at all is published on loopback: Flower, the console and the sandbox."""
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert ports == {"flower": ["127.0.0.1:5555:5555"], "sandbox": ["127.0.0.1:8181:8181"]}
+    assert ports == {
+        "flower": ["127.0.0.1:5555:5555"],
+        "web": ["127.0.0.1:8000:8000"],
+        "sandbox": ["127.0.0.1:8181:8181"],
+    }
     assert compose["services"]["sandbox"]["profiles"] == ["sandbox"]
 
 

@@ -50,9 +50,12 @@ def test_up_until_ctrl_c(home: Path) -> None:
             assert first == b"the job\n", process.stderr.read().decode()
             children = {entry["name"]: entry for entry in json.loads((home / "processes.json").read_text())}
             workers = {f"worker-{queue.name}" for queue in topology.QUEUES}
-            assert set(children) == {"sandbox", "beat", "flower"} | workers
+            assert set(children) == {"sandbox", "beat", "flower", "web"} | workers
             assert all(pids.birth(entry["pid"]) == entry["born"] for entry in children.values())
 
+            while not (line := process.stderr.readline()).startswith(b"Console "):
+                assert line
+            assert status_of(f"{line.split()[1].decode()}readyz") == 200
             while not (line := process.stderr.readline()).startswith(b"Flower "):
                 assert line
             flower = line.split()[1].decode()

@@ -14,7 +14,7 @@ import pytest
 import settings
 from local import topology, up
 from local.lock import AlreadyInUse
-from local.ports import answers
+from local.ports import answers, free_port
 from local.postgres import Postgres
 from local.valkey import Valkey
 from sandbox.payflow import Credentials as PayflowCredentials
@@ -68,17 +68,30 @@ def test_refused_twice_on_one_home(tmp_path: Path) -> None:
 def test_usual_ports_taken(tmp_path: Path) -> None:
     """Where the usual port is taken, a free one is used and shown."""
     with ExitStack() as taken:
-        for port in (topology.FLOWER_PORT, topology.SANDBOX_PORT):
+        for port in (topology.FLOWER_PORT, topology.SANDBOX_PORT, topology.WEB_PORT):
             stranger = taken.enter_context(socket.socket())
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             # Taken by somebody else already: as good.
             with suppress(OSError):
                 stranger.bind(("127.0.0.1", port))
                 stranger.listen()
-        place = up.choose_place(tmp_path)
+        place = up.choose_place(tmp_path, {})
     assert place.flower_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
     assert place.sandbox_port not in (topology.FLOWER_PORT, topology.SANDBOX_PORT)
+    assert place.web_port != topology.WEB_PORT
+    assert f"127.0.0.1:{place.web_port}/" in up.addresses(place, {})["Console"]
     assert f"127.0.0.1:{place.flower_port} " in up.addresses(place, {})["Flower"]
+
+
+def test_the_console_where_one_wants_it(tmp_path: Path) -> None:
+    """DEFRAY_WEB_PORT and DEFRAY_WEB_ADDRESS hold for the console of `defray up`, too."""
+    port = free_port()
+    given = {"DEFRAY_WEB_PORT": str(port), "DEFRAY_WEB_ADDRESS": "127.0.0.2"}
+    place = up.choose_place(tmp_path, given)
+    assert place.web_port == port
+    [web] = [process for process in up.processes(place, given) if process.name == "web"]
+    assert dict(web.environment) == given
+    assert web.stop_rank < min(process.stop_rank for process in up.processes(place, {}) if process.name != "web")
 
 
 def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
