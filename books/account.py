@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from books.views import Event
-from rules.errors import NotFound
+from rules.errors import NotFound, shown
 
 
 class Show(StrEnum):
@@ -83,7 +83,7 @@ def customer(conn: Connection, customer_id: int) -> Customer:
     """A customer by id. Raises NotFound."""
     row = conn.execute(_CUSTOMER, {"id": customer_id}).one_or_none()
     if row is None:
-        raise NotFound(f"There is no customer {customer_id}.", "Look for it by name or number.")
+        raise NotFound(f"There is no customer {shown(customer_id)}.", "Look for it by name or number.")
     return Customer(**row._mapping)
 
 
@@ -123,7 +123,7 @@ def invoice(conn: Connection, customer_id: int, invoice_id: int) -> Invoice:
     """One invoice of that customer. Raises NotFound."""
     row = conn.execute(_ONE_INVOICE, {"customer_id": customer_id, "id": invoice_id}).one_or_none()
     if row is None:
-        raise NotFound(f"The customer has no invoice with the id {invoice_id}.", "Choose one from the record.")
+        raise NotFound(f"The customer has no invoice with the id {shown(invoice_id)}.", "Choose one from the record.")
     return Invoice(**row._mapping)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from rules.errors import NotFound
+from rules.errors import NotFound, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,6 @@ def payment(conn: Connection, payment_id: int, after: int = 0) -> tuple[Standing
     """
     row = conn.execute(_STANDING, {"id": payment_id}).one_or_none()
     if row is None:
-        raise NotFound(f"There is no payment {payment_id}.", "Look at the customer's record.")
+        raise NotFound(f"There is no payment {shown(payment_id)}.", "Look at the customer's record.")
     events = [Happened(**one._mapping) for one in conn.execute(_EVENTS, {"id": payment_id, "after": after})]
     return Standing(**row._mapping), events

@@ -83,7 +83,7 @@ def payment(conn: Connection, payment_id: int) -> PaymentStatus:
     """Where one payment stands. Raises NotFound."""
     found = _payments(conn.execute(_PAYMENT, {"id": payment_id}))
     if not found:
-        raise NotFound(f"There is no payment {payment_id}.", "`defray status` lists the latest payments.")
+        raise NotFound(f"There is no payment {shown(payment_id)}.", "`defray status` lists the latest payments.")
     return found[0]
 
 
@@ -167,7 +167,7 @@ def batch(conn: Connection, batch_id: int, most: int = 20) -> BatchStatus:
     """Where a batch stands, with at most so many of its payments. Raises NotFound."""
     found = conn.execute(_BATCH, {"id": batch_id}).one_or_none()
     if found is None:
-        raise NotFound(f"There is no batch {batch_id}.", "`defray status` lists the open ones.")
+        raise NotFound(f"There is no batch {shown(batch_id)}.", "`defray status` lists the open ones.")
     by_state = {row.state: row.payments for row in conn.execute(_BATCH_STATES, {"id": batch_id})}
     unknown = conn.execute(_BATCH_UNKNOWN, {"id": batch_id}).scalar_one()
     return BatchStatus(

@@ -73,4 +73,4 @@ def _keep(at: Office, given: Mapping[str, str]) -> JSONResponse:
 
 
 def _shown(fault: Fault) -> dict[str, str]:
-    return {"field": fault.field, "problem": fault.problem, "remedy": fault.remedy}
+    return {"field": fault.field.removeprefix("card_"), "problem": fault.problem, "remedy": fault.remedy}

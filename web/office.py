@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Annotated, Final
 
 import redis
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from sqlalchemy import Connection, Engine
 
 from books import clock
@@ -102,3 +102,6 @@ def of(request: Request) -> Office:
 
 At = Annotated[Office, Depends(of)]
 """A handler's parameter: `at: At`."""
+
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+"""An id in an address, such as `customer_id: Id`."""

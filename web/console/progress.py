@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from books import follow, views
-from web.office import At
+from web.office import At, Id
 from web.pages import page
 from web.progress import end_words, last_seen, of_batch, of_payment, step_words, stream
 from web.rights import Clerk
@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/console/payments/{payment_id}/progress")
-def payment(request: Request, at: At, user: Clerk, payment_id: int) -> Response:
+def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
     """The progress window; asked for `text/event-stream`, its news."""
     with at.reading() as (conn, _):
         standing, events = follow.payment(conn, payment_id)
@@ -35,7 +35,7 @@ def payment(request: Request, at: At, user: Clerk, payment_id: int) -> Response:
 
 
 @router.get("/console/batches/{batch_id}/progress")
-def batch(request: Request, at: At, user: Clerk, batch_id: int) -> Response:
+def batch(request: Request, at: At, user: Clerk, batch_id: Id) -> Response:
     """The same for a batch: its counts."""
     with at.reading() as (conn, _):
         status = views.batch(conn, batch_id, most=0)

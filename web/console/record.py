@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from books import account, views
 from books.account import Show
-from web.office import At
+from web.office import At, Id
 from web.pages import page
 from web.rights import Clerk
 
@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/console/customers/{customer_id}")
-def window(request: Request, at: At, user: Clerk, customer_id: int, show: Show = Show.PENDING) -> Response:
+def window(request: Request, at: At, user: Clerk, customer_id: Id, show: Show = Show.PENDING) -> Response:
     """The window; `show` says which invoices."""
     with at.reading() as (conn, now):
         customer = account.customer(conn, customer_id)
