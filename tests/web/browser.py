@@ -1,0 +1,193 @@
+"""Stories in a real Chromium: the web process, a worker with its clock, and the gateways' stand-in, all real.
+
+One office a test process, started at the first story, with a database and a broker of its own; every story makes its
+own customers, so that nothing has to be emptied while workers are at work. Take its fixtures by importing `office`,
+`chromium` and `desk` into the story's module.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from sqlalchemy import Engine, create_engine, text
+
+from books import clock, passwords, people
+from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
+from local.ports import answers, free_port
+from local.valkey import Valkey
+from models import migrate
+from rules.people import Role
+from sandbox import client
+from sandbox.client import SandboxProcess
+from tests import servers
+from tests.faults.plant import CELERY, EVERY_QUEUE, Running, environment, until
+
+PASSWORD: Final = "correct horse battery"
+PEOPLE: Final = {"ann": Role.CLERK, "bob": Role.CLERK, "sue": Role.SUPERVISOR, "ada": Role.ADMIN}
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM: Final = os.environ.get("DEFRAY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: install it (Debian: chromium), or name one in DEFRAY_TEST_CHROMIUM"
+)
+"""Put on every story: `pytestmark = needs_chromium`."""
+
+PATIENCE_MS: Final = 10_000
+_draw: Final = itertools.count(1)
+
+
+@dataclass
+class Office:
+    """What a story has behind the page."""
+
+    engine: Engine
+    sandbox: SandboxProcess
+    address: str
+    folder: Path
+    processes: Mapping[str, Running] = field(repr=False)
+
+    def customer(self, name: str, owed: Mapping[str, int], currency: str = "USD", since: int = 60) -> int:
+        """A new customer with invoices by number and minor units, each a day older than the next; the id.
+
+        The oldest is `since` days old; each is due 30 days after its date.
+        """
+        with self.engine.begin() as conn:
+            now = clock.now(conn)
+            number = f"S-{next(_draw):04}"
+            first: date = now.date() - timedelta(days=since)
+            [kept] = record_customers(conn, [NewCustomer(number, name)], now, "story")
+            days = [first + timedelta(days=place) for place in range(len(owed))]
+            new = [
+                NewInvoice(number, invoice, day, day + timedelta(days=30), currency, minor)
+                for day, (invoice, minor) in zip(days, owed.items(), strict=True)
+            ]
+            record_invoices(conn, new, now, "story")
+        return kept.id
+
+    def one(self, query: str, **values: object) -> Any:
+        """A single value."""
+        with self.engine.begin() as conn:
+            return conn.execute(text(query), values).scalar()
+
+    def rows(self, query: str, **values: object) -> list[Any]:
+        """Some rows."""
+        with self.engine.begin() as conn:
+            return list(conn.execute(text(query), values))
+
+
+@dataclass
+class Desk:
+    """A person at a browser of their own."""
+
+    office: Office
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+
+    def page(self) -> Page:
+        """A new tab; whatever it complains of on its console makes the story fail."""
+        page = self.context.new_page()
+        page.on("console", self._listen)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def log_in(self, name: str = "ann") -> Page:
+        """A tab in which somebody is logged in."""
+        page = self.page()
+        page.goto("/console/login")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/find")
+        return page
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        # An answer other than 2xx is told there, too; stories look at such answers themselves.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+
+def no_violations(page: Page) -> None:
+    """axe-core finds nothing against WCAG 2.2 A and AA on this page as it is now."""
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(scope="session")
+def office(shared_servers: servers.Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """The office of this test process."""
+    folder = tmp_path_factory.mktemp("office")
+    with ExitStack() as parts:
+        url = parts.enter_context(servers.empty_database(shared_servers, f"defray_stories_{shared_servers.slot}"))
+        migrate.upgrade(url)
+        engine = create_engine(url)
+        parts.callback(engine.dispose)
+        broker = Valkey(folder)
+        broker.start()
+        parts.callback(broker.remove)
+        parts.callback(broker.stop)
+        sandbox = parts.enter_context(client.start(any_amount=True))
+        _hire(engine)
+        port = free_port()
+        told = {**environment(sandbox, url, broker.url, folder), "DEFRAY_WEB_PORT": str(port)}
+        worker = (*CELERY, "worker", "--queues", EVERY_QUEUE, "--concurrency", "2", "-n", "stories@%h")
+        beat = (*CELERY, "beat", "--schedule", str(folder / "beat-schedule"))
+        running = {
+            name: Running(name, argv, told, folder / f"{name}.log")
+            for name, argv in (("web", ("python", "-m", "web")), ("worker", worker), ("beat", beat))
+        }
+        for one in running.values():
+            parts.callback(one.end)
+        parts.callback(lambda: sys.stdout.write("".join(one.output for one in running.values())))
+        running["worker"].wait_for(" ready.")
+        running["worker"].children()
+        until(lambda: answers(port), "the web process listens")
+        yield Office(engine, sandbox, f"http://127.0.0.1:{port}", folder, running)
+
+
+def _hire(engine: Engine) -> None:
+    password_hash = passwords.hashed(PASSWORD)
+    with engine.begin() as conn:
+        now = clock.now(conn)
+        for name, role in PEOPLE.items():
+            people.add(conn, name, password_hash, role, now, "story")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for all stories of this test process."""
+    as_root = os.getuid() == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"] if as_root else [], timeout=60_000
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def desk(office: Office, chromium: Browser) -> Iterator[Desk]:
+    """A person at a browser; who needs two (or other ones: dark, narrow, without script) uses `seat`."""
+    yield from seat(office, chromium)
+
+
+def seat(office: Office, chromium: Browser, **options: Any) -> Iterator[Desk]:
+    """A browser with options of Playwright's `new_context`, such as java_script_enabled=False, color_scheme="dark"."""
+    context = chromium.new_context(base_url=office.address, locale="en-US", **options)
+    context.set_default_timeout(PATIENCE_MS)
+    made = Desk(office, context)
+    yield made
+    context.close()
+    assert made.complaints == []
