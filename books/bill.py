@@ -58,26 +58,71 @@ _CUSTOMERS = text("""
         INSERT INTO events (at, what, customer_id, by) SELECT :now, 'customer.created', id, :by FROM kept ORDER BY id
     )
     SELECT number, id FROM kept""")
-# What the file says anew is taken over; what it leaves out stays.
-_CHANGE = text("""
+_SAID = """unnest(CAST(:numbers AS text[]), CAST(:names AS text[]), CAST(:emails AS text[]), CAST(:phones AS text[]))
+             AS v(number, name, email, phone)"""
+_NOTED = "(SELECT DISTINCT ON (number) * FROM customers_said ORDER BY number, place DESC) AS v"
+# What is said anew is taken over, what is left out stays; all customers are locked in ascending order, at once (B3).
+_CHANGE = """
     WITH v AS (
         SELECT c.id, coalesce(v.name, c.name) AS name, coalesce(v.email, c.email) AS email,
                coalesce(v.phone, c.phone) AS phone
-        FROM unnest(CAST(:numbers AS text[]), CAST(:names AS text[]), CAST(:emails AS text[]), CAST(:phones AS text[]))
-             AS v(number, name, email, phone)
-        JOIN customers c ON c.number = v.number
+        FROM {said} JOIN customers c ON c.number = v.number
         WHERE (c.name, c.email, c.phone) IS DISTINCT FROM
               (coalesce(v.name, c.name), coalesce(v.email, c.email), coalesce(v.phone, c.phone))
         ORDER BY c.id FOR NO KEY UPDATE OF c
     ), changed AS (
         UPDATE customers c SET name = v.name, email = v.email, phone = v.phone FROM v WHERE c.id = v.id RETURNING c.id
     )
-    INSERT INTO events (at, what, customer_id, by) SELECT :now, 'customer.changed', id, :by FROM changed ORDER BY id""")
+    INSERT INTO events (at, what, customer_id, by) SELECT :now, 'customer.changed', id, :by FROM changed ORDER BY id"""
+_CHANGE_SAID = text(_CHANGE.format(said=_SAID))
+_CHANGE_NOTED = text(_CHANGE.format(said=_NOTED))
+_NOTE = text(f"""
+    INSERT INTO customers_said (number, name, email, phone) SELECT v.number, v.name, v.email, v.phone FROM {_SAID}""")
+# One import at a time: two that bring the same new customers in another order would wait for each other.
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('defray customers import', 0))")
+_NOTEBOOK = text("""
+    CREATE TEMPORARY TABLE customers_said (
+        place bigint GENERATED ALWAYS AS IDENTITY, number text, name text, email text, phone text) ON COMMIT DROP""")
 _IDS = text("SELECT number, id FROM customers WHERE number = ANY(CAST(:numbers AS text[]))")
 
 
 def record_customers(conn: Connection, customers: Sequence[NewCustomer], now: datetime, by: str) -> list[Kept]:
     """Make customers known and take over what changed; of one that is given twice the last word counts."""
+    last, values = _last_words(customers, now, by)
+    created = {row.number: row.id for row in conn.execute(_CUSTOMERS, values)}
+    if len(created) < len(last):
+        conn.execute(_CHANGE_SAID, values)
+    return _kept(conn, customers, created)
+
+
+class CustomersImport:
+    """Customers that come in many groups within one transaction.
+
+    New ones are recorded as they come; what changes of known ones is noted and taken over at the end, so that their
+    locks are taken in one order and not held while a file is read (B3).
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        conn.execute(_ALONE)
+        conn.execute(_NOTEBOOK)
+
+    def group(self, customers: Sequence[NewCustomer], now: datetime, by: str) -> list[Kept]:
+        """Record a group."""
+        last, values = _last_words(customers, now, by)
+        created = {row.number: row.id for row in self._conn.execute(_CUSTOMERS, values)}
+        if len(created) < len(last):
+            self._conn.execute(_NOTE, values)
+        return _kept(self._conn, customers, created)
+
+    def end(self, now: datetime, by: str) -> None:
+        """Take over what changed; of a customer that was given twice the last word counts."""
+        self._conn.execute(_CHANGE_NOTED, {"now": now, "by": by})
+
+
+def _last_words(
+    customers: Sequence[NewCustomer], now: datetime, by: str
+) -> tuple[dict[str, NewCustomer], dict[str, Any]]:
     last = {customer.number: customer for customer in customers}
     values = {
         "numbers": list(last),
@@ -87,11 +132,13 @@ def record_customers(conn: Connection, customers: Sequence[NewCustomer], now: da
         "now": now,
         "by": by,
     }
-    created = {row.number: row.id for row in conn.execute(_CUSTOMERS, values)}
+    return last, values
+
+
+def _kept(conn: Connection, customers: Sequence[NewCustomer], created: dict[str, int]) -> list[Kept]:
     known: dict[str, int] = {}
-    if len(created) < len(last):
-        conn.execute(_CHANGE, values)
-        known = {row.number: row.id for row in conn.execute(_IDS, {"numbers": list(last)})}
+    if unseen := {customer.number for customer in customers} - created.keys():
+        known = {row.number: row.id for row in conn.execute(_IDS, {"numbers": list(unseen)})}
     kept = []
     for customer in customers:
         new = created.pop(customer.number, None)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from books import clock
-from books.bill import Kept, NewCustomer, NewInvoice, record_customers, record_invoices
+from books.bill import CustomersImport, Kept, NewCustomer, NewInvoice, record_invoices
 from producer import csv_rows
 from producer.csv_rows import CsvRow, Table
 from producer.payments import Producer, Row
@@ -91,6 +91,7 @@ PAYMENT_COLUMNS: Final = {
 _PARTS = re.compile(r"([0-9]{1,4})[/.-]([0-9]{1,2})[/.-]([0-9]{1,4})")
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Given = TypeVar("_Given", NewCustomer, NewInvoice)
+_Given_contra = TypeVar("_Given_contra", NewCustomer, NewInvoice, contravariant=True)
 
 
 def import_customers(engine: Engine, path: Path, options: FileOptions, by: str) -> FileReceipt:
@@ -99,7 +100,7 @@ def import_customers(engine: Engine, path: Path, options: FileOptions, by: str) 
     Raises DefrayError where the file is no table, RequestRefused where columns are missing.
     """
     table = csv_rows.open_table(path, CUSTOMER_COLUMNS, ["number"], options.mapped, options.encoding)
-    return _import(engine, table, _customer, record_customers, options, by)
+    return _import(engine, table, _customer, CustomersImport, options, by)
 
 
 def import_invoices(engine: Engine, path: Path, options: FileOptions, by: str) -> FileReceipt:
@@ -112,7 +113,7 @@ def import_invoices(engine: Engine, path: Path, options: FileOptions, by: str) -
         engine,
         table,
         lambda cells: _invoice({"currency": currency, **cells}, options.dates),
-        record_invoices,
+        _Invoices,
         options,
         by,
     )
@@ -182,11 +183,36 @@ def _default_currency(options: FileOptions) -> str | None:
     return currency
 
 
+class _Books(Protocol[_Given_contra]):
+    """Where the rows of a file go, group by group, within one transaction."""
+
+    def group(self, given: Sequence[_Given_contra], now: datetime, by: str) -> Sequence[Kept | list[Fault]]:
+        """Record a group; what was kept or what is wrong, row by row."""
+        ...
+
+    def end(self, now: datetime, by: str) -> None:
+        """After the last group."""
+        ...
+
+
+class _Invoices:
+    """Invoices need nothing after the last group."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def group(self, given: Sequence[NewInvoice], now: datetime, by: str) -> Sequence[Kept | list[Fault]]:
+        return record_invoices(self._conn, given, now, by)
+
+    def end(self, now: datetime, by: str) -> None:
+        pass
+
+
 def _import(
     engine: Engine,
     table: Table,
     read: Callable[[dict[str, str]], _Given | list[Fault]],
-    record: Callable[[Connection, Sequence[_Given], datetime, str], Sequence[Kept | list[Fault]]],
+    books: Callable[[Connection], _Books[_Given]],
     options: FileOptions,
     by: str,
 ) -> FileReceipt:
@@ -195,6 +221,7 @@ def _import(
     recorded = repeated = 0
     with engine.connect() as conn, conn.begin() as transaction:
         now = clock.now(conn)
+        kept_in = books(conn)
         for group in _groups(table.rows()):
             lines: list[int] = []
             good: list[_Given] = []
@@ -205,13 +232,14 @@ def _import(
                 else:
                     lines.append(row.line)
                     good.append(given)
-            for line, kept in zip(lines, record(conn, good, now, by), strict=True):
+            for line, kept in zip(lines, kept_in.group(good, now, by), strict=True):
                 if not isinstance(kept, Kept):
                     refused.add(line, kept)
                 elif kept.new:
                     recorded += 1
                 else:
                     repeated += 1
+        kept_in.end(now, by)
         if refused.count and not options.skip_bad:
             transaction.rollback()
             recorded = 0

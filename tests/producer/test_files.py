@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from books import claim, clock
+from books.bill import CustomersImport, NewCustomer
 from producer.files import FileOptions, FileReceipt, import_customers, import_invoices, import_payments, parse_date
 from rules.errors import DefrayError, Fault, RequestRefused
 from tests.producer.office import GOOD_CARD, Office
@@ -295,3 +298,19 @@ def test_dates(text: str, order: Any, expected: date | None) -> None:
     """ISO 8601 always; a date that can be read in two ways only where its order was named."""
     found = parse_date("due_date", text, order)
     assert isinstance(found, Fault) if expected is None else found == expected
+
+
+def test_an_import_of_customers_holds_nobody_up(office: Office) -> None:
+    """B3: what a file changes is taken over at its end, in one order; while it is read, lanes lock whom they need."""
+    office.bill("C-1", {"A": 100})
+    office.bill("C-2", {"B": 100})
+    with office.engine.begin() as conn:
+        now = clock.now(conn)
+        taking = CustomersImport(conn)
+        taking.group([NewCustomer("C-2", "Second")], now, "test")
+        taking.group([NewCustomer("C-1", "First"), NewCustomer("C-2", "Last word")], now, "test")
+        with office.engine.begin() as lane:
+            lane.execute(text("SET LOCAL lock_timeout = '2s'"))
+            claim.customers(lane, lane.execute(text("SELECT id FROM customers")).scalars().all())
+        taking.end(now, "test")
+    assert office.rows("SELECT number, name FROM customers ORDER BY number") == [("C-1", "First"), ("C-2", "Last word")]
