@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import BoundedSemaphore
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 _HASHER: Final = PasswordHasher()
+_AT_ONCE: Final = BoundedSemaphore(4)  # each takes 64 MiB
 
 
 def hashed(password: str) -> str:
@@ -19,7 +21,8 @@ def hashed(password: str) -> str:
 def verifies(password: str, password_hash: str | None) -> bool:
     """Whether it is the password; without a hash (no such user) no, in the same time."""
     try:
-        return _HASHER.verify(password_hash or _nobodys(), password) and password_hash is not None
+        with _AT_ONCE:
+            return _HASHER.verify(password_hash or _nobodys(), password) and password_hash is not None
     except (VerifyMismatchError, InvalidHashError):
         return False
 

@@ -37,6 +37,9 @@ NOT_YET_TOLD: Final = {
 CASES: Final = {f"B{number:02}" for number in range(1, 80)}
 """Cases seen elsewhere; two digits tell them from the books' rules B1 to B3."""
 
+HANDED_ON: Final = {"Connection", "Engine", "OperationalError", "SQLAlchemyError"}
+"""What those may name of SQLAlchemy who write no SQL."""
+
 FLOATS_ALLOWED: Final = {
     "rules/redaction.py": "looks for card numbers in floats, too",
     "rules/retry.py": "spreads a wait by a share of it",
@@ -89,6 +92,14 @@ def test_every_part_is_packaged() -> None:
     }
     assert set(packaged["packages"]) == folders
     assert set(packaged["py-modules"]) == {path.stem for path in PROJECT.glob("*.py")} - {"bootstrap"}
+
+
+def test_every_page_is_packaged() -> None:
+    """What is installed holds the templates and static files of the console, and none is forgotten."""
+    patterns = settings_of("setuptools")["package-data"]["web"]
+    needed = [path for folder in ("static", "templates") for path in (PROJECT / "web" / folder).rglob("*")]
+    packaged = {path for pattern in patterns for path in (PROJECT / "web").glob(pattern)}
+    assert {path for path in needed if path.is_file()} == {path for path in packaged if path.is_file()}
 
 
 def test_common_words_are_ours() -> None:
@@ -146,8 +157,8 @@ def test_no_float_near_money() -> None:
 def test_sql_is_written_where_tables_are() -> None:
     """SQL is written in models, books and vault; others open transactions and hand them on, and need no more."""
     found = {
-        f"{place}:{node.lineno}": {alias.name for alias in node.names} - {"Connection", "Engine"}
-        for place, tree in sources("cli", "producer", "tasks", "worker")
+        f"{place}:{node.lineno}": {alias.name for alias in node.names} - HANDED_ON
+        for place, tree in sources("cli", "producer", "tasks", "web", "worker")
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy")
     }

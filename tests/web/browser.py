@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -55,7 +54,7 @@ class Office:
     engine: Engine
     sandbox: SandboxProcess
     address: str
-    folder: Path
+    told: Mapping[str, str] = field(repr=False)  # the environment of its processes
     processes: Mapping[str, Running] = field(repr=False)
 
     def customer(self, name: str, owed: Mapping[str, int], currency: str = "USD", since: int = 60) -> int:
@@ -154,7 +153,7 @@ def office(shared_servers: servers.Servers, tmp_path_factory: pytest.TempPathFac
         running["worker"].wait_for(" ready.")
         running["worker"].children()
         until(lambda: answers(port), "the web process listens")
-        yield Office(engine, sandbox, f"http://127.0.0.1:{port}", folder, running)
+        yield Office(engine, sandbox, f"http://127.0.0.1:{port}", told, running)
 
 
 def _hire(engine: Engine) -> None:
