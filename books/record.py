@@ -52,7 +52,6 @@ class Origin:
     caller: str
     by: str
     batch_id: int | None = None
-    interactive: bool = False  # somebody is waiting
     card_once: bool = False  # the card came with the request, for it alone: its number is dropped afterwards (C2)
 
 
@@ -133,9 +132,9 @@ _COLUMNS: Final = {
 }
 # An array of arrays would have to be rectangular: each payment's invoices and caps travel as literals of their own.
 _INSERT = text(f"""
-    INSERT INTO payments (caller, batch_id, interactive, card_once, state, due_at, recorded_at, recorded_by,
+    INSERT INTO payments (caller, batch_id, card_once, state, due_at, recorded_at, recorded_by,
                           {", ".join(_COLUMNS)}, invoice_ids, caps_minor)
-    SELECT :caller, :batch_id, :interactive, :card_once, 'requested', :now, :now, :by,
+    SELECT :caller, :batch_id, :card_once, 'requested', :now, :now, :by,
            {", ".join(f"v.{name}" for name in _COLUMNS)},
            CAST(v.invoice_ids AS bigint[]), CAST(v.caps_minor AS bigint[])
     FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _COLUMNS.items())},
@@ -326,7 +325,6 @@ def _insert(
     values = {
         "caller": origin.caller,
         "batch_id": origin.batch_id,
-        "interactive": origin.interactive,
         "card_once": origin.card_once,
         "by": origin.by,
         "now": now,

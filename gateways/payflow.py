@@ -41,7 +41,7 @@ from rules.redaction import redact_text
 # ---- endpoint (GDG p. 158)
 
 LIVE_URL: Final = "https://payflowpro.paypal.com/"
-PILOT_URL: Final = "https://pilot-payflowpro.paypal.com/"
+"""The vendor's own test system is https://pilot-payflowpro.paypal.com/."""
 
 TRAITS: Final = Traits(
     currencies=TWO_DECIMALS,

@@ -62,7 +62,6 @@ payments = Table(
     Column("allow_overlap", Boolean, nullable=False),
     words("when_owed_less"),
     minor("owed_at_request_minor"),
-    Column("interactive", Boolean, nullable=False),  # somebody is waiting
     # the card, as far as it may be shown (C1), and the gateway that charges it (R7)
     words("card_token", nullable=True),
     words("card_brand", nullable=True),

@@ -80,9 +80,7 @@ class Producer:
         self._lanes = lanes
         self._when_owed_less = when_owed_less
 
-    def pay(
-        self, asked: Asked, card: Card | None = None, *, caller: str, by: str, interactive: bool = True
-    ) -> record.Recorded:
+    def pay(self, asked: Asked, card: Card | None = None, *, caller: str, by: str) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
@@ -97,7 +95,7 @@ class Producer:
                 cards = {sealed.token: sealed}
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
-            origin = record.Origin(caller, by, interactive=interactive, card_once=card is not None)
+            origin = record.Origin(caller, by, card_once=card is not None)
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)

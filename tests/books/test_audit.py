@@ -207,9 +207,9 @@ FILL = """
     SELECT c.id, 'I' || n, current_date, current_date, 'USD', 500, 0, 'paid', now()
     FROM customers c CROSS JOIN generate_series(1, 100) n;
     INSERT INTO payments (customer_id, caller, idempotency_key, content_digest, method, currency, total_minor,
-                          as_credit, allow_overlap, when_owed_less, owed_at_request_minor, interactive, state,
+                          as_credit, allow_overlap, when_owed_less, owed_at_request_minor, state,
                           applied_minor, recorded_at, recorded_by)
-    SELECT customer_id, 'fill', customer_id || number, '', 'check', 'USD', 500, false, false, 'ask', 500, false,
+    SELECT customer_id, 'fill', customer_id || number, '', 'check', 'USD', 500, false, false, 'ask', 500,
            'posted', 500, now(), 'fill' FROM invoices;
     INSERT INTO allocations (payment_id, invoice_id, amount_minor, created_at)
     SELECT p.id, i.id, 500, now() FROM payments p JOIN invoices i ON i.customer_id || i.number = p.idempotency_key;

@@ -157,9 +157,9 @@ def test_one_live_sale(connection: Connection) -> None:
     connection.execute(
         text(
             "INSERT INTO payments (id, customer_id, caller, idempotency_key, content_digest, method, currency,"
-            " total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, interactive, card_token,"
+            " total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, card_token,"
             " gateway, state, recorded_at, recorded_by) VALUES (2, 1, 'test', 'k', '', 'credit_card', 'USD', 100,"
-            " false, false, 'ask', 100, false, 'tok', 'payflow', 'charging', now(), 'test')"
+            " false, false, 'ask', 100, 'tok', 'payflow', 'charging', now(), 'test')"
         )
     )
     sale = text(

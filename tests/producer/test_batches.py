@@ -29,10 +29,10 @@ def test_a_batch(office: Office) -> None:
     [card] = office.producer.keep_cards([GOOD_CARD])
     receipt = office.submit([check(1), check(2, method="credit_card", card_token=card.token), check(3)])
     assert (receipt.recorded, receipt.repeated, receipt.refused_count) == (3, 0, 0)
-    assert office.rows("SELECT batch_id, next_step, interactive FROM payments ORDER BY id") == [
-        (receipt.batch_id, "post", False),
-        (receipt.batch_id, "charge", False),
-        (receipt.batch_id, "post", False),
+    assert office.rows("SELECT batch_id, next_step FROM payments ORDER BY id") == [
+        (receipt.batch_id, "post"),
+        (receipt.batch_id, "charge"),
+        (receipt.batch_id, "post"),
     ]
     assert office.rows("SELECT label, state, created_by FROM batches") == [("a batch", "open", "ann")]
     assert office.bell.rung == [("batch", receipt.batch_id, "charge"), ("batch", receipt.batch_id, "post")]

@@ -30,11 +30,11 @@ def test_a_check_is_recorded(office: Office) -> None:
     recorded = office.pay("k1", amount="120.00", number="1001", invoices=["8", {"number": "0007", "cap": "20.00"}])
     [row] = office.rows("""
         SELECT p.method, p.number, p.total_minor, p.state, p.next_step, p.due_at = p.recorded_at, p.recorded_by,
-               p.caller, p.interactive, p.gateway, p.owed_at_request_minor, p.caps_minor,
+               p.caller, p.gateway, p.owed_at_request_minor, p.caps_minor,
                (SELECT array_agg(i.number ORDER BY n.place) FROM unnest(p.invoice_ids) WITH ORDINALITY n(id, place)
                 JOIN invoices i ON i.id = n.id) FROM payments p""")
     caps, invoices = [None, 2000], ["8", "0007"]
-    assert row == ("check", "1001", 12000, "requested", "post", True, "ann", "shop", True, None, 9000, caps, invoices)
+    assert row == ("check", "1001", 12000, "requested", "post", True, "ann", "shop", None, 9000, caps, invoices)
     told = office.rows("SELECT what, payment_id, to_state, by FROM events WHERE payment_id IS NOT NULL")
     assert told == [("payment.requested", recorded.payment_id, "requested", "ann")]
     assert office.bell.rung == [("payment", recorded.payment_id, "post")]

@@ -23,9 +23,9 @@ def muller(books: Books) -> int:
     books.bill("C-78", {"B-5": 1000}, name="Ann Other", email="ann@example.org", phone="12")
     books.do(
         "INSERT INTO payments (customer_id, caller, idempotency_key, content_digest, method, number, currency,"
-        " total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, interactive, state,"
+        " total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, state,"
         " recorded_at, recorded_by, card_token, card_brand, card_last_four)"
-        " SELECT :id, 'test', method, '', method, number, 'USD', 100, false, false, 'ask', 100, false, 'declined',"
+        " SELECT :id, 'test', method, '', method, number, 'USD', 100, false, false, 'ask', 100, 'declined',"
         " now(), 'test', token, brand, digits FROM (VALUES ('check', '98765', NULL, NULL, NULL),"
         " ('credit_card', NULL, 'card_1', 'visa', '4242')) AS v(method, number, token, brand, digits)",
         id=muller,

@@ -114,7 +114,6 @@ CREATE TABLE payments (
     allow_overlap BOOLEAN NOT NULL,
     when_owed_less TEXT COLLATE "C" NOT NULL,
     owed_at_request_minor BIGINT NOT NULL,
-    interactive BOOLEAN NOT NULL,
     card_token TEXT COLLATE "C",
     card_brand TEXT COLLATE "C",
     card_last_four TEXT COLLATE "C",
