@@ -6,9 +6,15 @@ import re
 from collections.abc import Callable
 
 import pytest
+from fastapi import APIRouter, Depends
+from starlette.testclient import TestClient
 
 from books import people
+from rules.people import Role
+from settings import Settings
 from tests.web.conftest import PASSWORD, Books, Visitor
+from web.app import create
+from web.rights import require
 
 
 def test_log_in_and_out(visitor: Visitor) -> None:
@@ -66,7 +72,7 @@ def test_idle(clerk: Visitor, books: Books, ahead: object, ends: bool) -> None:
 
 def test_absolute_end(clerk: Visitor, books: Books) -> None:
     """A session ends after twelve hours, used or not."""
-    for _ in range(11 * 60 // 50):
+    for _ in range(14):
         books.do("UPDATE clock SET ahead = ahead + '50 minutes'")
         assert clerk.get("/console/find").status_code == 200
     books.do("UPDATE clock SET ahead = '12 hours 1 second'")
@@ -149,6 +155,24 @@ def test_failures_are_counted(visitor: Visitor, books: Books) -> None:
     assert books.one("SELECT count(*) FROM login_attempts WHERE name = 'ann'") == 1
     visitor.log_in()
     assert books.one("SELECT count(*) FROM login_attempts") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "may"), [("ann", ["clerk"]), ("sue", ["clerk", "supervisor"]), ("ada", ["clerk", "supervisor", "admin"])]
+)
+def test_roles(settings: Settings, office_people: None, name: str, may: list[str]) -> None:
+    """Each role may do what the ones before it may, and is refused the rest, reading or writing."""
+    router = APIRouter()
+    for role in Role:
+        router.add_api_route(f"/{role}", lambda: "done", methods=["GET", "POST"], dependencies=[Depends(require(role))])
+    app = create(settings)
+    app.include_router(router)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        visitor = Visitor(client)
+        visitor.log_in(name)
+        for ask in (visitor.client.get, visitor.post):
+            answers = {role.value: ask(f"/{role}").status_code for role in Role}
+            assert answers == {role.value: 200 if role.value in may else 403 for role in Role}
 
 
 def test_logged_in_is_recorded(clerk: Visitor, books: Books) -> None:
