@@ -23,7 +23,7 @@ LABELS = {
     "gevent200-session": "Celery, gevent 200, ORM, `Session`",
     "dramatiq-p2t50": "dramatiq, 2 processes × 50 threads, ORM",
     "procrastinate-c100": "procrastinate, 100 at once, async ORM, aiohttp",
-    "chunk100-adapter-p2": "limit: chunks of 100, bare SQL on stand-in tables, 2 processes",
+    "chunk100-adapter-p2": "prototype: chunks of 100, bare SQL on stand-in tables",
     "defray-p2": "**Defray**, 2 processes",
     "defray-p2-w250": "**Defray**, 2 processes, DEFRAY_WINDOW=250",
     "defray-p2-one-customer": "**Defray**, all payments of one customer",
@@ -51,6 +51,7 @@ def number(value):
 class Figures:
     def __init__(self, rows):
         self.machine = next(row for row in rows if row["bench"] == "machine")
+        self.loads = [row["load"] for row in rows]
         self.charges = collections.defaultdict(list)
         self.spreads = collections.defaultdict(list)
         self.clients = collections.defaultdict(list)
@@ -149,7 +150,8 @@ class Figures:
         machine = self.machine
         lines = [
             f"Measured {machine['at']}: {machine['cores']} cores, Python {machine['python']}, PostgreSQL"
-            f" {machine['postgres']}, fsync on; medians.",
+            f" {machine['postgres']}, fsync on; medians. Load average, this work included: {min(self.loads):.1f} to"
+            f" {max(self.loads):.1f}.",
             "",
         ]
         for heading, part in (
@@ -180,7 +182,7 @@ class Figures:
         axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates[::-1]], padding=3)
         axes.set_xscale("log")
         axes.set_xlim(10, max(rates) * 3)
-        axes.set_xlabel("payments charged a second, gateway answers after 50 ms, two cores (logarithmic)")
+        axes.set_xlabel("payments charged a second, gateway 50 ms (logarithmic)")
         axes.spines[["top", "right"]].set_visible(False)
         PLOT.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(PLOT, metadata={"Date": None})
