@@ -90,7 +90,7 @@ _FACTS = text("""
                count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '30 days') AS last_month,
                count(*) FILTER (WHERE t.started_at > CAST(:now AS timestamptz) - interval '30 days'
                                   AND t.amount_minor = p.total_minor) AS same_charge,
-               bool_or(t.decline_class = 'hard') AS blocked
+               bool_or(t.blocks_card) AS blocked
         FROM gateway_transactions t
         WHERE p.attempts > 0
           AND t.card_fingerprint = p.card_fingerprint AND t.gateway = p.gateway AND t.operation = 'sale'

@@ -68,6 +68,7 @@ _TYPES: Final = {
     "code": "text",
     "message": "text",
     "decline_class": "text",
+    "blocks_card": "boolean",
     "asked": "int",
     "lease_token": "bigint",
 }

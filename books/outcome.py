@@ -55,6 +55,7 @@ class _SaleTurn:
     outcome: Outcome
     ask_at: datetime | None = None
     decline_class: DeclineClass | None = None
+    blocks_card: bool = False
 
     @property
     def told(self) -> bool:
@@ -198,7 +199,8 @@ def _judge(
                 turns.amounts[payment.id] = sale.amount_minor
         case Declined():
             advised = retry.read_advice(outcome, Brand(payment.card_brand)).decline
-            turns.sales.append(_SaleTurn(sale, "decline", outcome, decline_class=advised))
+            blocks = retry.blocks_card(outcome, Brand(payment.card_brand))
+            turns.sales.append(_SaleTurn(sale, "decline", outcome, decline_class=advised, blocks_card=blocks))
             turns.payments.append(_after_decline(outcome, advised, payment, facts[payment.id], terms, now))
         case Failed():
             turns.sales.append(_SaleTurn(sale, "fail", outcome))
@@ -289,6 +291,7 @@ def _write_sales(conn: Connection, turns: Sequence[_SaleTurn], now: datetime, by
                 "code": [t.outcome.code for t in group],
                 "message": [t.outcome.message for t in group],
                 "decline_class": [t.decline_class.value if t.decline_class else None for t in group],
+                "blocks_card": [t.blocks_card for t in group],
             },
             tell=told,
         )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models import metadata
@@ -74,6 +85,7 @@ gateway_transactions = Table(
     words("code", default=""),
     words("message", default=""),
     words("decline_class", nullable=True),
+    Column("blocks_card", Boolean, nullable=False, server_default=text("false")),  # no retry with this card any more
     # the lease of the process that calls, and the inquiries
     words("next_step", nullable=True),
     moment("due_at"),

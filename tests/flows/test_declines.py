@@ -228,6 +228,18 @@ def test_a_blocked_card_ends_other_payments_retries(house: House) -> None:
     assert "for good" in house.payment(waiting).reason
 
 
+def test_a_stop_of_one_payment_blocks_no_other(house: House) -> None:
+    """R16: Visa's advice 02 stops that one payment; another one's retry with the card goes on."""
+    house.bill("C-1", {"A": 6000})
+    house.bill("C-2", {"A": 7000})
+    house.sandbox.client.scenario(before=[answer("50")], operation="sale")
+    waiting = asked(house, VISA)
+    house.sandbox.client.scenario(before=[answer("50", PAYMENTADVICECODE="02")], operation="sale")
+    stopped = asked(house, VISA, 7000, customer="C-2")
+    days_pass(house, 10)
+    assert (house.state(stopped), house.state(waiting)) == ("declined", "posted")
+
+
 def test_an_outage_delays_and_then_charges(house: House, database_url: str, redis_url: str, tmp_path: Any) -> None:
     """E3, R16: nobody listens at the gateway's address: certainly not sent, tried again, charged when it is back."""
     from tests.flows.ports import closed_port

@@ -273,6 +273,7 @@ CREATE TABLE gateway_transactions (
     code TEXT COLLATE "C" DEFAULT '' NOT NULL,
     message TEXT COLLATE "C" DEFAULT '' NOT NULL,
     decline_class TEXT COLLATE "C",
+    blocks_card BOOLEAN DEFAULT false NOT NULL,
     next_step TEXT COLLATE "C",
     due_at TIMESTAMP WITH TIME ZONE,
     lease_token BIGINT,
