@@ -31,6 +31,7 @@ class Standing:
     state: str
     outcome_unknown: bool
     reversal_state: str | None
+    decline_class: str | None = None  # of the latest sale, where it was declined
 
     @property
     def over(self) -> bool:
@@ -48,7 +49,9 @@ _STANDING = text("""
            p.state IN ('charging', 'review') AND EXISTS (
                SELECT 1 FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown,
-           (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state
+           (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state,
+           (SELECT t.decline_class FROM gateway_transactions t
+            WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1) AS decline_class
     FROM payments p WHERE p.id = :id""")
 
 

@@ -17,6 +17,7 @@ from starlette.responses import StreamingResponse
 
 from books import follow, views
 from books.follow import Happened, Standing
+from rules.outcomes import DeclineClass
 from web.office import Office
 
 LOOK_EVERY: Final = 0.25
@@ -59,6 +60,16 @@ _ENDS: Final = {
     "cancelled": "The payment was cancelled. Nothing was charged.",
     "voided": "The payment is void.",
 }
+TELL: Final = {
+    DeclineClass.SOFT_TECHNICAL: "the bank could not be reached; the card may work later",
+    DeclineClass.SOFT_DATED: "the bank said no for now; it can say why, and another card or a check works at once",
+    DeclineClass.SOFT_GENERIC: "the bank said no without a reason; it can say why, and another card or a check works",
+    DeclineClass.SOFT_UNLISTED: "the bank said no; it can say why, and another card or a check works at once",
+    DeclineClass.NEW_DATA: "number, expiry or security code of the card do not fit; compare them, or take another card",
+    DeclineClass.OTHER_WAY: "the bank wants to hear from its customer first; call it, or take another card",
+    DeclineClass.HARD: "the bank does not take this card; another card or a check works",
+}
+"""What a clerk can tell the customer of a declined card: never why, which is between them and their bank."""
 UNKNOWN: Final = (
     "It is not known yet whether the card was charged. The gateway is asked until it is; do not charge it again."
     " You can go on, and will be told here and in the customer's record."
@@ -142,7 +153,12 @@ def step_words(one: Happened) -> str:
 
 def end_words(standing: Standing) -> str:
     """How it stands, in plain words."""
-    return UNKNOWN if standing.outcome_unknown else _ENDS.get(standing.state, UNDER_WAY)
+    if standing.outcome_unknown:
+        return UNKNOWN
+    said = _ENDS.get(standing.state, UNDER_WAY)
+    if standing.state in ("declined", "retrying") and standing.decline_class:
+        return f"{said} You can tell the customer: {TELL[DeclineClass(standing.decline_class)]}."
+    return said
 
 
 _WITH_REASON: Final = {"payment.declined", "payment.retrying", "payment.review", "payment.cancelled"}

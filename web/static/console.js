@@ -50,6 +50,16 @@
   });
   window.addEventListener("pageshow", () => all("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
+  // ---- a choice with data-switch enables what is only for it: data-only has the values, separated by spaces ---------
+  const switching = (choice) => {
+    const set = () => all("[data-only]", choice.form).forEach((part) => {
+      part.disabled = !part.dataset.only.split(" ").includes(choice.value);
+    });
+    choice.addEventListener("change", set);
+    window.addEventListener("pageshow", set);
+    set();
+  };
+
   // ---- live progress ----------------------------------------------------------------------------------------------
   const followPayment = (list) => {
     let seen = Number(list.dataset.seen);
@@ -155,6 +165,8 @@
     all("[data-progress]", root).forEach(followPayment);
     all("[data-batch]", root).forEach(followBatch);
     all("form[data-card-form]", root).forEach(cardForm);
+    all("[data-switch]", root).forEach(switching);
+    all("[data-print]", root).forEach((button) => button.addEventListener("click", () => window.print()));
     focusFaults(root);
   };
   begin(document);

@@ -1,0 +1,293 @@
+"""Issue 4, windows 3, 4 and 6: the Customer Payment window, the Payment window of one invoice, and the receipt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.client import SandboxProcess
+from settings import Settings
+from tests.flows.conftest import house, sandbox, sandbox_process
+from tests.flows.house import House, settings_for
+from tests.web.conftest import Books, Visitor
+from web.console import customer_payment
+
+__all__ = ["house", "sandbox", "sandbox_process"]
+
+VISA, DECLINED = "4111111111111111", "4000000000000002"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def settings(sandbox: SandboxProcess, database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings of a web process that has gateways; those of the house."""
+    return settings_for(sandbox, database_url, redis_url, str(tmp_path / "keys.json"))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker runs here: nobody waits for one."""
+    monkeypatch.setattr(customer_payment, "POSTED_WITHIN", 0.0)
+
+
+def opened(clerk: Visitor, customer: int, invoice: int | None = None) -> tuple[str, dict[str, str]]:
+    """Open a window: its address, and what its form says as it is shown."""
+    within = f"/invoices/{invoice}" if invoice else ""
+    address = f"/console/customers/{customer}{within}/payment"
+    clerk.get(clerk.get(address).headers["location"])
+    return address, shown(clerk)
+
+
+def shown(clerk: Visitor) -> dict[str, str]:
+    assert clerk.seen is not None
+    fields = re.findall(r'<input [^>]*?name="(\w+)" (?:type="date" )?value="([^"]*)"', clerk.seen.text)
+    return {"method": "check", **{name: value for name, value in fields if name not in ("csrf_token", "card_token")}}
+
+
+def invoice_id(books: Books, number: str) -> int:
+    return int(books.one("SELECT id FROM invoices WHERE number = :number", number=number))
+
+
+def told(page: Any) -> str:
+    """A page's words."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.text).split())
+
+
+def sealed(clerk: Visitor, number: str = VISA) -> str:
+    card = {"number": number, "expiry": "12/39", "security_code": "123", "name": "Ann Example"}
+    answer = clerk.client.post("/v1/cards", json=card, headers={"X-CSRF-Token": clerk.token()})
+    return str(answer.json()["token"])
+
+
+def payment_of(answer: Any) -> int:
+    assert answer.status_code == 303, told(answer)
+    found = re.search(r"/console/payments/(\d+)/", answer.headers["location"])
+    assert found, answer.headers["location"]
+    return int(found[1])
+
+
+def test_oldest_first(clerk: Visitor, books: Books) -> None:
+    """R9: one sum over all that is owed, oldest first, shown by the server as one types; the rest becomes a credit."""
+    customer = books.bill("C-1", {"A-1": 1000, "A-2": 500})
+    address, form = opened(clerk, customer)
+    assert form["amount"] == "15.00"
+    part = clerk.client.post(
+        address, data={"csrf_token": clerk.token(), **form, "amount": "12.00", "do": "preview"}, headers=HTMX
+    )
+    assert "<html" not in part.text
+    words = told(part)
+    assert re.search(r"A-1 \S+ 10.00 USD 10.00 USD A-2 \S+ 5.00 USD 2.00 USD", words)
+    assert "Amount Applied 12.00 USD Becomes a Credit 0.00 USD" in words
+    assert f"/console/customers/{customer}/invoices/{invoice_id(books, 'A-2')}/payment" in part.text
+    more = told(clerk.post(address, **form | {"amount": "20.00", "do": "preview"}))
+    assert "Amount Applied 15.00 USD Becomes a Credit 5.00 USD" in more
+    assert books.one("SELECT count(*) FROM payments") == 0
+
+
+def test_the_window_pays_what_it_showed(clerk: Visitor, books: Books, house: House) -> None:
+    """R1, R3, R4: one check over two invoices, more than both: both are Paid, the rest is a credit with its note."""
+    customer = books.bill("C-1", {"A-1": 1000, "A-2": 500}, name="Ann Example")
+    address, form = opened(clerk, customer)
+    payment = payment_of(clerk.post(address, **form | {"amount": "20.00", "number": "1007", "notes": "by the door"}))
+    house.post()
+    receipt = clerk.get(f"/console/payments/{payment}/receipt")
+    words = told(receipt)
+    assert re.search(r"A-1 \S+ 10.00 USD 0.00 USD Paid A-2 \S+ 5.00 USD 0.00 USD Paid", words)
+    assert "Check 1007" in words
+    assert f"Credit: 5.00 USD {books.one('SELECT note FROM credits')}" in words
+    assert "by the door" not in receipt.text, "R6: notes are for the office"
+    assert "by the door" in clerk.get(f"/console/customers/{customer}").text
+    assert books.one("SELECT recorded_by FROM payments") == "ann"
+
+
+def test_one_invoice_alone(clerk: Visitor, books: Books, house: House) -> None:
+    """R1: from the Payment window of an invoice only that one is paid, though an older one is owed."""
+    customer = books.bill("C-1", {"A-1": 1000, "A-2": 500})
+    address, form = opened(clerk, customer, invoice_id(books, "A-2"))
+    assert form["amount"] == "5.00"
+    payment_of(clerk.post(address, **form | {"amount": "6.00"}))
+    house.post()
+    assert books.one("SELECT string_agg(balance_minor::text, ' ' ORDER BY number) FROM invoices") == "1000 0"
+    assert books.one("SELECT balance_minor FROM credits") == 100
+    assert "Nothing is owed on this invoice: it is paid." in told(
+        clerk.get(f"/console/customers/{customer}/invoices/{invoice_id(books, 'A-2')}/payment?key=form-{'0' * 24}")
+    )
+
+
+@pytest.mark.parametrize("days", [-40, 40])
+def test_post_date(clerk: Visitor, books: Books, house: House, settings: Settings, days: int) -> None:
+    """R5: today unless another day is given, back or forward; it is posted at once all the same."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    zone = str(settings.business_time_zone)
+    assert form["post_date"] == books.one("SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
+    day = books.one("SELECT CAST(CAST(:today AS date) + :days AS text)", today=form["post_date"], days=days)
+    payment_of(clerk.post(address, **form | {"post_date": day}))
+    house.post()
+    assert books.one("SELECT state || ' ' || post_date FROM payments") == f"posted {day}"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"amount": "-5"}, "amount"),
+        ({"amount": "0"}, "amount"),
+        ({"amount": ""}, "amount"),
+        ({"amount": "twelve"}, "amount"),
+        ({"amount": "1.005"}, "amount"),
+        ({"amount": "9" * 40}, "amount"),
+        ({"method": "cash", "number": "7"}, "number"),
+        ({"method": "barter"}, "method"),
+        ({"post_date": "2026-02-30"}, "post_date"),
+        ({"notes": VISA}, "notes"),
+        ({"number": VISA}, "number"),
+        ({"method": "credit_card"}, "card_number"),
+        ({"method": "credit_card", "card_token": "card_nobody"}, "card_number"),
+    ],
+)
+def test_faults_beside_their_fields(clerk: Visitor, books: Books, given: dict[str, str], field: str) -> None:
+    """R6: what is wrong is said beside its field, everything else that was typed is kept, nothing is recorded."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    kept = {"amount": "7.77", "notes": "third time"} | given
+    answer = clerk.post(address, **form | kept)
+    assert answer.status_code == 422
+    assert f'id="{field}-fault"' in answer.text
+    assert f'href="#{field}"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert field == "notes" or "third time" in answer.text
+    assert field == "amount" or 'value="7.77"' in answer.text
+    assert books.one("SELECT count(*) FROM payments") == 0
+
+
+def test_saved_once(clerk: Visitor, books: Books, house: House) -> None:
+    """R15: a double click, Back and a reload make one payment; what was changed since is said not to be saved."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    answers = [clerk.post(address, **form | {"amount": "4.00"}) for _ in range(2)]
+    house.post()
+    answers.append(clerk.post(address, **form | {"amount": "4.00"}))
+    answers.append(clerk.post(address, **form | {"amount": "3.00"}))
+    assert len({payment_of(answer) for answer in answers}) == 1
+    assert "defray_flash" in answers[-1].headers["set-cookie"]
+    assert "was saved already" in told(clerk.get(f"{address}?key={form['idempotency_key']}"))
+    assert books.one("SELECT sum(total_minor) FROM payments") == 400
+    assert opened(clerk, customer)[1]["idempotency_key"] != form["idempotency_key"]
+
+
+def test_nothing_owed_any_more(clerk: Visitor, books: Books, house: House) -> None:
+    """R1: what somebody else paid meanwhile is refused, and kept as a credit where the clerk says so."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    payment_of(clerk.post(address, **opened(clerk, customer)[1]))
+    house.post()
+    refused = clerk.post(address, **form)
+    assert refused.status_code == 422
+    assert 'name="as_credit"' in refused.text
+    payment_of(clerk.post(address, **form, as_credit="yes"))
+    house.post()
+    assert books.one("SELECT balance_minor FROM credits") == 1000
+
+
+def test_it_says_that_it_charges(clerk: Visitor, books: Books) -> None:
+    """R7: before saving the page says that the customer's card will be charged, or that nothing is."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    assert "will charge the customer’s card" in told(clerk.seen)
+    assert 'name="card' not in re.sub(r'name="card_token"', "", clerk.seen.text if clerk.seen else "")
+    token = sealed(clerk)
+    answer = clerk.post(address, **form | {"method": "credit_card", "card_token": token, "amount": "x"})
+    assert "Visa ending in 1111" in told(answer), "a stored card is kept by its token"
+    other = clerk.post(address, **form | {"method": "credit_card", "card_token": token, "do": "other_card"})
+    assert "ending in" not in told(other)
+
+
+def test_card(clerk: Visitor, books: Books, house: House) -> None:
+    """R8: a card leads to its progress; approved, the receipt has brand and last four digits, and no more."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    answer = clerk.post(address, **form | {"method": "credit_card", "card_token": sealed(clerk)})
+    payment = payment_of(answer)
+    assert answer.headers["location"] == f"/console/payments/{payment}/progress"
+    assert clerk.get(f"/console/payments/{payment}/receipt").status_code == 404
+    house.work()
+    receipt = clerk.get(f"/console/payments/{payment}/receipt")
+    assert "Credit card, Visa ending in 1111" in told(receipt)
+    assert VISA not in receipt.text
+
+
+def test_a_decline_says_what_to_tell(clerk: Visitor, books: Books, house: House) -> None:
+    """Issue 4, window 5: a decline says what the clerk can tell the customer; nothing is applied."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    token = sealed(clerk, DECLINED)
+    payment = payment_of(clerk.post(address, **form | {"method": "credit_card", "card_token": token}))
+    house.work()
+    assert "You can tell the customer: the bank said no" in told(clerk.get(f"/console/payments/{payment}/progress"))
+    assert books.one("SELECT balance_minor FROM invoices") == 1000
+
+
+def test_overlap(clerk: Visitor, books: Books) -> None:
+    """R8a: a second card payment for what one under way pays is refused, and taken where the clerk means it."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    by_card = {"method": "credit_card", "card_token": sealed(clerk)}
+    payment_of(clerk.post(address, **form | by_card))
+    _, form = opened(clerk, customer)
+    assert "a payment is under way" in told(clerk.seen)
+    refused = clerk.post(address, **form | by_card)
+    assert refused.status_code == 422
+    assert 'name="allow_overlap"' in refused.text
+    payment_of(clerk.post(address, **form | by_card, allow_overlap="yes"))
+
+
+def test_two_currencies(clerk: Visitor, books: Books, house: House) -> None:
+    """R14: a window is for one currency; the other one is a link away."""
+    customer = books.bill("C-1", {"A-1": 1000, "A-2": 700})
+    books.do("UPDATE invoices SET currency = 'EUR' WHERE number = 'A-1'")
+    opened(clerk, customer)
+    assert "A-1" in told(clerk.seen)
+    assert "A-2" not in told(clerk.seen)
+    clerk.get(clerk.get(f"/console/customers/{customer}/payment?currency=USD").headers["location"])
+    assert "A-2" in told(clerk.seen)
+    books.do("UPDATE invoices SET currency = 'USD' WHERE number = 'A-1'")
+
+
+def test_nothing_owed(clerk: Visitor, books: Books) -> None:
+    """Who owes nothing is told so, whatever currency the address names."""
+    customer = books.bill("C-1")
+    for currency in ("", "?currency=USD", "?currency=%3Cb%3E"):
+        clerk.get(clerk.get(f"/console/customers/{customer}/payment{currency}").headers["location"])
+        assert "Nothing is owed" in told(clerk.seen)
+
+
+def test_rights(clerk: Visitor, books: Books, visitor: Visitor) -> None:
+    """Without the session's token nothing is saved; without a session nothing is shown; no way by another customer."""
+    customer, other = books.bill("C-1", {"A-1": 1000}), books.bill("C-2")
+    invoice = invoice_id(books, "A-1")
+    address, form = opened(clerk, customer)
+    assert clerk.client.post(address, data=form, follow_redirects=False).status_code == 403
+    assert clerk.get(f"/console/customers/{other}/invoices/{invoice}/payment").status_code == 404
+    clerk.client.cookies.clear()
+    for path in (address, f"/console/customers/{customer}/invoices/{invoice}/payment", "/console/payments/1/receipt"):
+        answer = visitor.get(path)
+        assert (answer.status_code, answer.headers["location"][:14]) == (303, "/console/login")
+    assert books.one("SELECT count(*) FROM payments") == 0
+
+
+def test_nothing_typed_becomes_markup(clerk: Visitor, books: Books, house: House) -> None:
+    """Names, numbers and notes are shown as they are written, never as markup."""
+    evil = "<script>alert(1)</script>"
+    customer = books.bill("C-1", {evil: 1000}, name=evil)
+    address, form = opened(clerk, customer)
+    pages = [clerk.seen, clerk.post(address, **form | {"notes": evil, "number": f'"{evil}'[:30], "amount": evil})]
+    payment = payment_of(clerk.post(address, **form | {"notes": evil}))
+    house.post()
+    pages += [clerk.get(path) for path in (f"/console/payments/{payment}/receipt", f"/console/customers/{customer}")]
+    for page in pages:
+        assert page is not None
+        assert "<script>alert" not in page.text
+        assert "&lt;script&gt;alert" in page.text

@@ -1,0 +1,94 @@
+"""Issue 4, windows 3 to 6, as stories: a check by keys alone, and a card that is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.web.browser import Desk, Office, chromium, desk, needs_chromium, no_violations, office, seat
+
+__all__ = ["chromium", "desk", "office"]
+
+pytestmark = needs_chromium
+
+
+def test_a_check_by_keys_alone(desk: Desk) -> None:
+    """F8, a sum, the preview as one types, the check's number, Enter: both invoices Paid, the rest a credit."""
+    customer = desk.office.customer("Kay Keys", {"K-1": 1000, "K-2": 500})
+    page = desk.log_in()
+    page.goto(f"/console/customers/{customer}")
+    page.keyboard.press("F8")
+    expect(page.get_by_label("Total Payment Amount")).to_be_focused()
+    expect(page.get_by_label("Card Number")).to_be_disabled()
+    no_violations(page)
+    page.keyboard.press("Control+A")
+    page.keyboard.type("12.00")
+    expect(page.get_by_label("Amount Applied")).to_have_text("12.00 USD")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("17.50")
+    expect(page.get_by_label("Amount Applied")).to_have_text("15.00 USD")
+    expect(page.get_by_label("Becomes a Credit")).to_have_text("2.50 USD")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Cash")
+    expect(page.get_by_label("Check or Money Order Number")).to_be_disabled()
+    page.keyboard.type("Check")
+    page.keyboard.press("Tab")
+    page.keyboard.type("1007")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/receipt")
+    expect(page.locator(".state.paid")).to_have_count(2)
+    expect(page.get_by_text("Credit: 2.50 USD")).to_be_visible()
+    no_violations(page)
+    page.go_back()
+    expect(page.get_by_text("This form was saved already")).to_be_visible()
+    no_violations(page)
+    assert desk.office.one("SELECT count(*) FROM payments WHERE customer_id = :id", id=customer) == 1
+
+
+def test_a_card(desk: Desk) -> None:
+    """From an invoice's own window a card is charged: its number leaves for the vault alone, the invoice is Paid."""
+    customer = desk.office.customer("Carl Card", {"CC-1": 4300, "CC-2": 100})
+    page = desk.log_in()
+    page.goto(f"/console/customers/{customer}/payment")
+    page.get_by_role("link", name="CC-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Payment of invoice CC-1")
+    page.get_by_label("Payment Type").select_option("credit_card")
+    expect(page.get_by_text("will charge the customer’s card")).to_be_visible()
+    expect(page.get_by_label("Check or Money Order Number")).to_be_disabled()
+    no_violations(page)
+    page.get_by_label("Card Number").fill("4111111111111112")
+    page.get_by_label("Expiry").fill("12/39")
+    expect(page.locator("[data-card-brand]")).to_have_text("Visa, a digit is wrong")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Card Number")).to_be_focused()
+    expect(page.locator("#card-number-wrong")).not_to_be_empty()
+    no_violations(page)
+    page.get_by_label("Card Number").fill("4111111111111111")
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if "4111111111111111" in (one.post_data or "") else None)
+    page.get_by_role("button", name="Save").dblclick()
+    page.wait_for_url(f"**/console/customers/{customer}")
+    assert [url.removeprefix(desk.office.address) for url in sent] == ["/v1/cards"]
+    expect(page.locator(".state.posted")).to_have_count(1)
+    expect(page.get_by_role("link", name="CC-1")).to_have_count(0)
+    assert desk.office.one("SELECT count(*) FROM payments WHERE customer_id = :id", id=customer) == 1
+
+
+@pytest.fixture
+def without_script(office: Office, chromium: Browser) -> Iterator[Desk]:
+    """A browser that runs no script, on a narrow screen."""
+    yield from seat(office, chromium, java_script_enabled=False, viewport={"width": 360, "height": 740})
+
+
+def test_without_script(without_script: Desk) -> None:
+    """The basic road: the Preview button shows what would be applied, Save saves, and the receipt says so."""
+    customer = without_script.office.customer("Olga Offline", {"OO-1": 700})
+    page = without_script.log_in()
+    page.goto(f"/console/customers/{customer}/payment")
+    page.get_by_label("Total Payment Amount").fill("8.00")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_label("Becomes a Credit")).to_have_text("1.00 USD")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".state.paid")).to_have_count(1)
