@@ -1,8 +1,8 @@
 """Stories in a real Chromium: the web process, a worker with its clock, and the gateways' stand-in, all real.
 
 One office a test process, started at the first story, with a database and a broker of its own; every story makes its
-own customers, so that nothing has to be emptied while workers are at work. Take its fixtures by importing `office`,
-`chromium` and `desk` into the story's module.
+own customers, so that nothing has to be emptied while workers are at work. Its fixtures `office`, `chromium` and `desk`
+are known to every test of this folder by its conftest; imported into a module they would be others, started anew.
 """
 
 from __future__ import annotations

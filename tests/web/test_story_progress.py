@@ -11,9 +11,7 @@ from producer import Producer, connected
 from rules.cards import Card
 from sandbox.client import hold
 from settings import load
-from tests.web.browser import Desk, Office, chromium, desk, needs_chromium, no_violations, office
-
-__all__ = ["chromium", "desk", "office"]
+from tests.web.browser import Desk, Office, needs_chromium, no_violations
 
 pytestmark = needs_chromium
 
