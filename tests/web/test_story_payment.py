@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.web.browser import Desk, Office, chromium, desk, needs_chromium, no_violations, office, seat
-
-__all__ = ["chromium", "desk", "office"]
+from tests.web.browser import Desk, Office, needs_chromium, no_violations, seat
 
 pytestmark = needs_chromium
 
