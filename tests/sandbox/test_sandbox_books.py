@@ -178,6 +178,8 @@ def test_a_killed_sandbox_remembers(tmp_path: Path) -> None:
     """With a state file, kill -9 after an answer loses nothing: duplicates, settlement, sums, card hashes."""
     state = tmp_path / "state.db"
     with start(state=state, any_amount=True) as first:
+        noon = datetime(2027, 3, 1, 12, tzinfo=UTC)  # far from the cut-off, whatever the hour is here
+        first.client.set_clock(noon)
         sold = sale(first.base_url, "K1", amount="2500.00")
         voided = sale(first.base_url, "K2", ORDERID="77")
         payflow(first.base_url, "V1", TRXTYPE="V", ORIGID=voided["PNREF"])
@@ -191,7 +193,7 @@ def test_a_killed_sandbox_remembers(tmp_path: Path) -> None:
         client = second.client
         assert client.charges() == before
         assert client.card(VISA).card == hashed
-        assert client.now() > datetime.now(UTC) + timedelta(minutes=59)
+        assert client.now() > noon + timedelta(minutes=59)
         assert sale(second.base_url, "K1", amount="2500.00") == {**sold, "DUPLICATE": "1"}
         assert sale(second.base_url, "K5", ORDERID="77") == {**voided, "DUPLICATE": "2"}
         assert authpostauth(second.base_url, ORDER)["Duplicate"] == "yes"

@@ -27,7 +27,7 @@ from models.engine import check_clock, engine_for
 from rules.errors import DefrayError
 from settings import load
 from tests import servers
-from tests.worker.sample_tasks import CARD
+from tests.worker.canary import CARD
 from worker import boot
 from worker.wake import Wake
 
