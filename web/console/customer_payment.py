@@ -20,7 +20,7 @@ from starlette.responses import Response
 from books import account, views
 from books.account import Customer, Invoice
 from books.preview import Preview
-from rules.cards import Brand
+from rules.cards import Brand, looks_like_card_number
 from rules.errors import Fault, KeyReused, RequestRefused
 from rules.methods import Method
 from rules.money import check_currency, to_decimal
@@ -36,7 +36,7 @@ POSTED_WITHIN: Final = 2.0
 
 _LOOK_EVERY: Final = 0.05
 _INVOICES_MOST: Final = 1_000
-_KEY: Final = re.compile(r"form-[0-9a-f]{24}")
+_KEY: Final = re.compile(r"form-[a-z]{20}")
 _TEXTS: Final = ("method", "number", "amount", "post_date", "notes", "card_token")
 _SAVED_BEFORE: Final = "This form was saved before, as payment {}. What was changed in it since was not saved."
 
@@ -174,6 +174,7 @@ def _shown(
     saved: int | None = None,
 ) -> Response:
     """The window; for htmx only the part that tells what would be applied."""
+    form = {name: "" if looks_like_card_number(said) else said for name, said in form.items()}  # C1: never echoed
     preview, objections = _previewed(at, owed, form.get("amount", ""))
     faults = [replace(one, field="card_number") if one.field == "card_token" else one for one in faults]
     card = _card(at, form.get("card_token", "")) if not any(one.field == "card_number" for one in faults) else None
