@@ -1,4 +1,4 @@
-"""Issue 4, window 7: a payment's own page shows where its money is, and a void one struck through."""
+"""Issue 4: a payment's own page, to which the record leads."""
 
 from __future__ import annotations
 
