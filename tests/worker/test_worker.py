@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -120,14 +120,17 @@ def heard(redis_url: str, until: str, act: Callable[[], object], seconds: float 
     with app.connection() as connection:
         receiver = app.events.Receiver(connection, handlers={"*": hear})
         with receiver.consumer_context(wakeup=False) as (listening, _, _):
-            act()
             deadline = time.monotonic() + seconds
-            while until not in types:
-                assert time.monotonic() < deadline, f"no {until} among {types}"
-                try:
-                    listening.drain_events(timeout=0.5)
-                except TimeoutError:
-                    continue
+
+            def listen(awaited: str) -> None:
+                while awaited not in types:
+                    assert time.monotonic() < deadline, f"no {awaited} among {types}"
+                    with suppress(TimeoutError):
+                        listening.drain_events(timeout=0.5)
+
+            listen("worker-heartbeat")  # events sent before the broker knew of this listener are lost
+            act()
+            listen(until)
     app.close()
     return state
 
