@@ -38,7 +38,7 @@ imports: setup-dev ## Check who imports whom
 	$(VENV)/lint-imports
 
 tests: setup-dev ## Run the tests (T=path: only those)
-	$(VENV)/pytest $(if $(T),$(T),-n 2 --dist worksteal)
+	$(VENV)/pytest $(if $(T),$(T),-n 4 --dist worksteal)
 
 bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
 	@mkdir -p bench/out
