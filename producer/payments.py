@@ -80,9 +80,13 @@ class Producer:
         self._lanes = lanes
         self._when_owed_less = when_owed_less
 
-    def pay(self, asked: Asked, card: Card | None = None, *, caller: str, by: str) -> record.Recorded:
+    def pay(
+        self, asked: Asked, card: Card | None = None, *, caller: str, by: str, card_once: bool = False
+    ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
+        `card_once`: the card that `card_token` stands for was taken for this payment alone, as a `card` that is given
+        always is: its number is dropped when no more attempt is to come (C2).
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
@@ -95,7 +99,9 @@ class Producer:
                 cards = {sealed.token: sealed}
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
-            origin = record.Origin(caller, by, card_once=card is not None)
+            origin = record.Origin(
+                caller, by, card_once=request.card_token is not None and (card_once or card is not None)
+            )
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)

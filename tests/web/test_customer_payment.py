@@ -214,7 +214,7 @@ def test_it_says_that_it_charges(clerk: Visitor, books: Books) -> None:
 
 
 def test_card(clerk: Visitor, books: Books, house: House) -> None:
-    """R8: a card leads to its progress; approved, the receipt has brand and last four digits, and no more."""
+    """R8, C2: a card leads to its progress; approved, the receipt shows its last four, and its number is gone."""
     customer = books.bill("C-1", {"A-1": 1000})
     address, form = opened(clerk, customer)
     answer = clerk.post(address, **form | {"method": "credit_card", "card_token": sealed(clerk)})
@@ -225,6 +225,7 @@ def test_card(clerk: Visitor, books: Books, house: House) -> None:
     receipt = clerk.get(f"/console/payments/{payment}/receipt")
     assert "Credit card, Visa ending in 1111" in told(receipt)
     assert VISA not in receipt.text
+    assert books.one("SELECT wrapped_key FROM card_vault") is None
 
 
 def test_a_decline_says_what_to_tell(clerk: Visitor, books: Books, house: House) -> None:

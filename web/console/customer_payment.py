@@ -129,7 +129,7 @@ def _save(
     flags = {name: name in fields for name in ("as_credit", "allow_overlap")}
     asked = {**owed.asked, **{name: fields.get(name) for name in _TEXTS}, **flags, "idempotency_key": key}
     try:
-        recorded = at.producer.pay(asked, caller=CALLER, by=by)
+        recorded = at.producer.pay(asked, caller=CALLER, by=by, card_once=True)
     except RequestRefused as error:
         return _shown(request, at, owed, fields, error.faults)
     except KeyReused:
