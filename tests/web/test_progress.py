@@ -122,7 +122,10 @@ def test_every_stream_ends(house: House, clerk: Visitor, quick: None) -> None:
     payment = house.pay(1250, card())
     messages = told(clerk, f"/console/payments/{payment}/progress")
     assert words(messages) == ["Recorded"]
-    assert house.rows("SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'idle in transaction'")[0].n == 0
+    held = house.rows(
+        "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    assert held == []
 
 
 def test_batch(house: House, clerk: Visitor, sandbox: SandboxProcess) -> None:
