@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from rules import retry, routes
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, SettingsError, shown
+from rules.people import Role
 
 _PREFIX: Final = "DEFRAY_"
 _FROM_FILE: Final = "_FILE"
@@ -88,6 +89,10 @@ def _gateway_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _role_names(text: str) -> tuple[str, ...]:
+    return tuple(Role(name).value for name in _listed(text))
+
+
 def _listed(text: str) -> Iterator[str]:
     return filter(None, (part.strip() for part in text.split(",")))
 
@@ -151,6 +156,22 @@ class Settings:
         "127.0.0.1", _TEXT, "The address that the web process listens on; put TLS before it where it is no loopback."
     )
     web_port: int = _setting(8000, _whole(1, 65_535), "The port that the web process listens on.")
+    web_two_factor_roles: tuple[str, ...] = _setting(
+        (),
+        Kind(_role_names, f"any of {_either(role.value for role in Role)}, separated by commas"),
+        "Roles that must show a one-time code beside their password; others may.",
+    )
+    web_flower_url: str = _setting(
+        "", _url("https://HOST or http://HOST", "https", "http"), "Where the console's links to Flower lead."
+    )
+    business_name: str = _setting("", _TEXT, "Who is paid: stands on receipts and statements.")
+    smtp_url: str | None = _setting(
+        None,
+        _url("smtp://USER:PASSWORD@HOST:587, or smtps:// for TLS from the start", "smtp", "smtps"),
+        "The mail server that receipts are sent by; without it, none are. smtp:// uses STARTTLS, but on loopback.",
+        secret=True,
+    )
+    mail_from: str = _setting("", _TEXT, "The address that receipts come from.")
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much the processes write to their logs."
     )
@@ -323,6 +344,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         for name in GATEWAYS[gateway]:
             if not getattr(settings, name):
                 yield f"{_variable(name)} is not set, and {_variable('gateways')} names {gateway}: set it."
+    if settings.smtp_url and not settings.mail_from:
+        yield f"{_variable('mail_from')} is not set, and {_variable('smtp_url')} is: set it."
     if settings.retry_opens >= settings.retry_closes:
         yield (
             f"{_variable('retry_opens')} is {settings.retry_opens:%H:%M}; expected: a time before"

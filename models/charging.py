@@ -64,6 +64,13 @@ Index(
     postgresql_where=reversals.c.state.notin_(["failed", "kept"]),
 )
 
+Index(
+    "ix_reversals_for_a_person",
+    reversals.c.state,
+    reversals.c.id,
+    postgresql_where=reversals.c.state.in_(["refund_awaiting_approval", "failed"]),
+)
+
 gateway_transactions = Table(
     "gateway_transactions",
     metadata,
@@ -126,6 +133,18 @@ Index(
     gateway_transactions.c.card_fingerprint,
     gateway_transactions.c.started_at,
     postgresql_where=gateway_transactions.c.operation == "sale",
+)
+
+Index(
+    "ix_gateway_transactions_undecided",
+    gateway_transactions.c.id,
+    postgresql_where=text("operation = 'sale' AND state IN ('unknown', 'review')"),
+)
+Index(
+    "ix_gateway_transactions_started",
+    gateway_transactions.c.started_at,
+    postgresql_using="brin",
+    postgresql_with={"autosummarize": "on"},
 )
 
 evidence = Table(

@@ -53,3 +53,11 @@ The view `postings` shows one row a line.
 """
 
 Index("ix_journal_payment", journal.c.payment_id, postgresql_where=journal.c.payment_id.isnot(None))
+# A day's money: a few pages, since post dates nearly follow the order of the rows.
+Index(
+    "ix_journal_post_date",
+    journal.c.post_date,
+    postgresql_using="brin",
+    postgresql_ops={"post_date": "date_minmax_multi_ops"},
+    postgresql_with={"autosummarize": "on"},
+)

@@ -152,6 +152,15 @@ Index(
 # R16: the few that wait for another try, whatever batch they came in.
 Index("ix_payments_retrying", payments.c.due_at, postgresql_where=payments.c.state == "retrying")
 
+# What waits for a person, and what a span of time brought.
+Index("ix_payments_review", payments.c.id, postgresql_where=payments.c.state == "review")
+Index(
+    "ix_payments_recorded",
+    payments.c.recorded_at,
+    postgresql_using="brin",
+    postgresql_with={"autosummarize": "on"},
+)
+
 # How people look for a payment: by the number of a check, by the last digits of a card, the latest first.
 Index("ix_payments_number", payments.c.number, postgresql_where=payments.c.number.isnot(None))
 Index(

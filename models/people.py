@@ -20,6 +20,9 @@ users = Table(
     Column("active", Boolean, nullable=False, server_default=text("true")),
     moment("created_at", nullable=False),
     words("created_by"),
+    Column("two_factor_sealed", LargeBinary),  # the secret of the one-time codes, sealed; null: none
+    words("two_factor_key_id", nullable=True),
+    Column("two_factor_step", BigInteger),  # the time step of the last code that was taken: none counts twice
     Unique("name"),
     CheckConstraint("role IN ('clerk', 'supervisor', 'admin')", name="role_known"),
     CheckConstraint("least(void_limit_minor, refund_limit_minor, 0) >= 0", name="no_limit_below_zero"),
@@ -34,6 +37,7 @@ sessions = Table(
     moment("started_at", nullable=False),
     moment("seen_at", nullable=False),
     moment("expires_at", nullable=False),
+    Column("second_factor_due", Boolean, nullable=False, server_default=text("false")),  # the password alone was right
 )
 """Where somebody is logged in; it ends when it was idle for too long, at `expires_at` at the latest."""
 
