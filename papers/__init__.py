@@ -1,0 +1,1 @@
+"""Papers for the one who pays: receipts and statements as PDF."""
