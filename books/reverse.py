@@ -53,6 +53,7 @@ class Send:
     sale_reference: int
     sale_transaction_id: str
     sale_amount_minor: int
+    card_last_four: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class Answer:
 
 _DUE = text("""
     SELECT r.*, s.reference AS sale_reference, s.transaction_id AS sale_transaction_id, s.gateway,
-           s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at
-    FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id
+           s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at, p.card_last_four
+    FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id JOIN payments p ON p.id = r.payment_id
     WHERE r.next_step = :step AND r.due_at <= :now
       AND (CAST(:payment_id AS bigint) IS NULL OR r.payment_id = :payment_id)
     ORDER BY r.due_at LIMIT :most FOR NO KEY UPDATE OF r SKIP LOCKED""")
@@ -189,6 +190,7 @@ def _begin(conn: Connection, reversal: Row[Any], operation: str, then: Step, ter
         sale_reference=reversal.sale_reference,
         sale_transaction_id=reversal.sale_transaction_id,
         sale_amount_minor=reversal.sale_amount_minor,
+        card_last_four=reversal.card_last_four,
     )
 
 
@@ -468,7 +470,8 @@ _WAITING = text("""
     ORDER BY r.state IN ('refund_awaiting_approval', 'failed') DESC, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""")
 
 
-def _waiting(conn: Connection, payment_id: int) -> Row[Any]:
+def waiting(conn: Connection, payment_id: int) -> Row[Any]:
+    """The payment's reversal on which a person must decide, locked. Raises NotFound, or MoveRefused where none does."""
     void.lock(conn, payment_id)
     reversal = conn.execute(_WAITING, {"id": payment_id}).one_or_none()
     if reversal is None:
@@ -486,7 +489,7 @@ def approve(conn: Connection, payment_id: int, today: date, now: datetime, by: s
 
     Raises NotFound, or MoveRefused where no refund waits for an answer.
     """
-    reversal = _waiting(conn, payment_id)
+    reversal = waiting(conn, payment_id)
     step = Next("owe_refund", Step.REFUND, timedelta(0), f"{by} approved the refund")
     _follow(conn, reversal, step, today, now, by)
 
@@ -503,7 +506,7 @@ def keep(
     With `apply_again` the credit pays at once the invoices that the voided payment had paid. Raises NotFound, or
     MoveRefused where no refund waits for an answer or has failed.
     """
-    reversal = _waiting(conn, payment_id)
+    reversal = waiting(conn, payment_id)
     _follow(conn, reversal, Next("keep", None, timedelta(0), reason), today, now, by)
     _book(conn, reversal, ledger.Kind.KEPT, ledger.kept(reversal.amount_minor), today, now)
     payment = void.lock(conn, payment_id)
