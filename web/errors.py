@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
+from web import resume
 from web.pages import page
-from web.rights import Forbidden, NotSignedIn
+from web.rights import Forbidden, NotSignedIn, form_fields
 
 LOGIN: Final = "/console/login"
 
@@ -51,9 +52,14 @@ def _is_program(request: Request) -> bool:
     return request.url.path.startswith("/v1/") or "application/json" in request.headers.get("accept", "")
 
 
-def _not_signed_in(request: Request, _error: Exception) -> Response:
+async def _not_signed_in(request: Request, _error: Exception) -> Response:
     if _is_program(request):
         return problem(401, "Not logged in", "Log in again, or bring a key.")
+    ours = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"  # never what another site filled in
+    if ours and (kept := resume.interrupted(request.url.path, await form_fields(request))):
+        if request.headers.get("HX-Request"):  # a form that is being filled in stays, and is carried when it is saved
+            return page(request, "console/logged_out.html", 422)
+        return resume.login_page(request, status=401, kept=kept)
     here = request.url.path if request.method == "GET" else ""
     login = f"{LOGIN}?next={quote(here)}" if here else LOGIN
     if request.headers.get("HX-Request"):

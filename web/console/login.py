@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from books import passwords, people
 from rules.people import check_name
-from web import rights
+from web import resume, rights
 from web.office import At, Office
-from web.pages import go, page
+from web.pages import go
 from web.rights import Clerk, Fields
 
 router = APIRouter(include_in_schema=False)
@@ -28,23 +28,26 @@ def console() -> Response:
 @router.get("/console/login")
 def form(request: Request, next: str = "") -> Response:  # noqa: A002 - what it is called in addresses
     """The form; bound to this browser before anybody is logged in."""
-    return _form(request, next)
+    return resume.login_page(request, next)
 
 
 @router.post("/console/login")
 def log_in(request: Request, at: At, fields: Fields) -> Response:
-    """Begin a session."""
+    """Begin a session; then go on where one was, with the entries of a form that it had ended under (web/resume.py)."""
     rights.check_csrf(request, fields, rights.visit_token(request))
-    wanted = fields.get("next", "")
+    wanted, kept = fields.get("next", ""), resume.carried(fields)
     name = check_name(fields.get("name", ""))
     known = name if isinstance(name, str) else ""
     user, refusal = _checked(at, known, fields.get("password", ""), _address(request))
     if user is None:
-        return _form(request, wanted, refusal, 429 if refusal == _TOO_MANY else 401)
+        return resume.login_page(request, wanted, refusal, 429 if refusal == _TOO_MANY else 401, kept)
     token = rights.drawn()
     with at.transaction() as (conn, now):
         people.open_session(conn, token, user, now)
-    answer = go(wanted if _is_of_console(wanted) else _START)
+    if kept:
+        answer = resume.shown_again(request, user, token, kept)
+    else:
+        answer = go(wanted if _is_of_console(wanted) else _START)
     rights.begin_session(request, answer, token)
     return answer
 
@@ -71,14 +74,6 @@ def _checked(at: Office, name: str, password: str, address: str) -> tuple[people
     with at.transaction() as (conn, _):
         people.succeeded(conn, attempt)
     return found.user, ""
-
-
-def _form(request: Request, wanted: str, refusal: str = "", status: int = 200) -> Response:
-    visit = rights.visit_token(request) or rights.drawn()
-    request.state.visit = visit
-    answer = page(request, "console/login.html", status, next=wanted, refusal=refusal)
-    rights.begin_visit(request, answer, visit)
-    return answer
 
 
 def _address(request: Request) -> str:
