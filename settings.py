@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from gateways.catalog import KINDS
 from rules import retry, routes
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, SettingsError, shown
@@ -24,12 +25,6 @@ from rules.people import Role
 _PREFIX: Final = "DEFRAY_"
 _FROM_FILE: Final = "_FILE"
 _READ_BY_TESTS: Final = ("DEFRAY_TEST_", "DEFRAY_RECEIVABLES")
-
-GATEWAYS: Final = {
-    "payflow": ("payflow_url", "payflow_user", "payflow_vendor", "payflow_partner", "payflow_password"),
-    "plugnpay": ("plugnpay_url", "plugnpay_publisher_name", "plugnpay_publisher_password"),
-}
-"""The gateways there are, each with the settings that it cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ def _within(number: int, least: int, most: int) -> int:
 
 def _gateway_names(text: str) -> tuple[str, ...]:
     names = tuple(_listed(text))
-    if set(names) - set(GATEWAYS) or len(set(names)) < len(names):
+    if set(names) - set(KINDS) or len(set(names)) < len(names):
         raise ValueError(text)
     return names
 
@@ -192,7 +187,7 @@ class Settings:
 
     gateways: tuple[str, ...] = _setting(
         (),
-        Kind(_gateway_names, f"names from {', '.join(GATEWAYS)}, each once, separated by commas"),
+        Kind(_gateway_names, f"names from {', '.join(KINDS)}, each once, separated by commas"),
         "The gateways that charge cards; without any, card payments are recorded like cash (R7).",
     )
     card_routes: tuple[routes.Route, ...] = _setting(
@@ -201,14 +196,8 @@ class Settings:
         "Which card goes to which gateway, by brand, currency or both; the first that fits is taken."
         " Without it, every card goes to the first gateway.",
     )
-    payflow_url: str = _setting("", _GATEWAY_URL, "Payflow Pro: the address that takes transactions.")
-    payflow_user: str = _setting("", _TEXT, "Payflow Pro: the user that may send transactions.")
-    payflow_vendor: str = _setting("", _TEXT, "Payflow Pro: the merchant login.")
-    payflow_partner: str = _setting("PayPal", _TEXT, "Payflow Pro: the reseller.")
-    payflow_password: str = _setting("", _TEXT, "Payflow Pro: the user's password.", secret=True)
-    plugnpay_url: str = _setting("", _GATEWAY_URL, "Plug'n Pay: the address that takes transactions.")
-    plugnpay_publisher_name: str = _setting("", _TEXT, "Plug'n Pay: the account.")
-    plugnpay_publisher_password: str = _setting("", _TEXT, "Plug'n Pay: the password for remote clients.", secret=True)
+    gateway_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """What each gateway is configured with, by its name and the keys of gateways.catalog."""
 
     lanes: int = _setting(2, _whole(1, 64), "How many tasks work on one batch side by side.")
     window: int = _setting(100, _whole(1, 2_000), "How many calls one process has in flight at a gateway.")
@@ -298,7 +287,9 @@ def load(environ: Mapping[str, str]) -> Settings:
             value = "(a secret, not shown)" if about["secret"] else repr(shown(text, 80))
             faults.append(f"{_variable(name)} is {value}; expected: {about['kind'].expected}.")
     if not faults:
-        settings = Settings(**{**values, "card_routes": _routes(values, faults)})
+        own = {name: value for name, value in values.items() if name not in _OF_GATEWAYS}
+        config = _gateway_config(values)
+        settings = Settings(**{**own, "card_routes": _routes(values, faults), "gateway_config": config})
         faults += _contradictions(settings)
     if faults:
         raise SettingsError("\n".join(faults), "Every setting is listed in docs/settings.md.")
@@ -328,6 +319,13 @@ def _given(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
     return given
 
 
+def _gateway_config(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {
+        name: {key: value for key in kind.keys if (value := values.get(f"{name}_{key}", kind.defaults.get(key, "")))}
+        for name, kind in KINDS.items()
+    }
+
+
 def _routes(values: Mapping[str, Any], faults: list[str]) -> tuple[routes.Route, ...]:
     gateways = values.get("gateways", ())
     if "card_routes" not in values:
@@ -341,9 +339,10 @@ def _routes(values: Mapping[str, Any], faults: list[str]) -> tuple[routes.Route,
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     for gateway in settings.gateways:
-        for name in GATEWAYS[gateway]:
-            if not getattr(settings, name):
-                yield f"{_variable(name)} is not set, and {_variable('gateways')} names {gateway}: set it."
+        for key in KINDS[gateway].keys:
+            variable = _variable(f"{gateway}_{key}")
+            if not settings.gateway_config[gateway].get(key):
+                yield f"{variable} is not set, and {_variable('gateways')} names {gateway}: set it."
     if settings.smtp_url and not settings.mail_from:
         yield f"{_variable('mail_from')} is not set, and {_variable('smtp_url')} is: set it."
     if settings.retry_opens >= settings.retry_closes:
@@ -402,7 +401,16 @@ def _variable(name: str) -> str:
     return _PREFIX + name.upper()
 
 
-_FIELDS: Final = {one.name: one for one in fields(Settings)}
+def _gateway_fields() -> Iterator[tuple[str, Field[Any]]]:
+    for name, kind in KINDS.items():
+        for key, says in kind.keys.items():
+            about = _GATEWAY_URL if key == "url" else _TEXT
+            secret = key in kind.secrets
+            yield f"{name}_{key}", _setting(kind.defaults.get(key, ""), about, f"{kind.title}: {says}.", secret=secret)
+
+
+_OF_GATEWAYS: Final = dict(_gateway_fields())
+_FIELDS: Final = {one.name: one for one in fields(Settings) if one.metadata} | _OF_GATEWAYS
 
 
 if __name__ == "__main__":

@@ -8,22 +8,27 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from rules.cards import Card
-from rules.outcomes import Evidence, Outcome, Sighting
+from rules.outcomes import Evidence, Health, Outcome, Sighting
 
 
 class Operation(StrEnum):
-    """The three operations that move money at a gateway."""
+    """What moves money at a gateway, or reserves it."""
 
     SALE = "sale"
+    AUTHORIZATION = "authorization"
+    CAPTURE = "capture"
     VOID = "void"
     REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """Charge a card. `send_by` is on the monotonic clock: past it nothing is sent (E1).
+    """Charge a card, or reserve the amount. `send_by` is on the monotonic clock: past it nothing is sent (E1).
 
     `reference` is our merchant reference (E2), in [10**18, 36**12). Exactly one of `card` and `stored_card` is given.
+    The last four say what the networks want to know of a card that is kept (C4): that it is one of a series; that
+    nobody is there who could answer a question; that a token for later is wanted, which the payer agreed to; and what
+    the network called the sale by which the card was kept.
     """
 
     reference: int
@@ -34,11 +39,26 @@ class Sale:
     stored_card: str | None = field(default=None, repr=False)
     invoice_number: str = ""
     recurring: bool = False
+    unattended: bool = False
+    keep_card: bool = False
+    network_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Take an amount that was authorized, all of it or less; `reference` is the capture's own."""
+
+    reference: int
+    amount_minor: int
+    currency: str
+    send_by: float
+    authorization_reference: int
+    authorization_transaction_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """Undo a sale that has not settled; `reference` is the void's own, `sale_*` those of the sale."""
+    """Undo a sale that has not settled, or an authorization; `reference` is the void's own, `sale_*` the other's."""
 
     reference: int
     amount_minor: int
@@ -50,7 +70,7 @@ class Void:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Return `amount_minor` of a settled sale of `sale_amount_minor` to its card."""
+    """Return `amount_minor` of a settled sale of `sale_amount_minor` to its card, which ends in `card_last_four`."""
 
     reference: int
     amount_minor: int
@@ -59,13 +79,14 @@ class Refund:
     sale_reference: int
     sale_transaction_id: str
     sale_amount_minor: int
+    card_last_four: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """Ask what became of the operation that carried `reference`; nothing is moved by asking.
 
-    For a void or refund the sale's own references come with it. `started_at` bounds the search.
+    For a void, refund or capture the sale's own references come with it. `started_at` bounds the search.
     """
 
     operation: Operation
@@ -79,7 +100,7 @@ class Inquiry:
     sale_transaction_id: str = ""
 
 
-R_co = TypeVar("R_co", covariant=True, bound=Outcome | Sighting)
+R_co = TypeVar("R_co", covariant=True, bound=Outcome | Sighting | Health)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,20 @@ class Reply(Generic[R_co]):
     evidence: Evidence
 
 
+class Voids(StrEnum):
+    """Until when a sale can be voided; else its reversal is a refund (R11)."""
+
+    UNTIL_SETTLED = "until_settled"
+    NEVER = "never"  # a sale is final at once; only an authorization can be voided
+
+
+class Refunds(StrEnum):
+    """How a sale is refunded in parts (R17)."""
+
+    ONE = "one"  # once, whole or a part
+    MANY = "many"  # several parts, together at most the sale
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What differs from gateway to gateway and what the rules must know of it."""
@@ -98,9 +133,12 @@ class Traits:
     amount_minor_max: int
     appears_within: timedelta  # after the last possible send, how long absence in an inquiry means nothing (E4)
     replay_window: timedelta  # how long the same reference is recognised, so that a re-send is no second charge (E4)
+    voids: Voids
     void_undoes_latest: bool  # a void hits the latest operation, so it must never follow a refund (R11)
-    many_refunds: bool  # several partial refunds of one sale
-    keeps_cards: bool  # a transaction id can stand in for the card number in a later sale (C4)
+    refunds: Refunds
+    refund_within: timedelta | None  # after the sale; None: the gateway names no limit
+    keeps_cards: bool  # a token can stand in for the card number in a later sale (C4)
+    authorizes: bool  # authorization and capture as two steps
 
 
 class Gateway(Protocol):
@@ -129,8 +167,16 @@ class Gateway(Protocol):
         """Charge the card. Approved, Declined, Failed, Held or Unknown."""
         ...
 
+    def authorize(self, sale: Sale) -> Reply[Outcome]:
+        """Reserve the amount, to be captured or voided later. Outcomes as of a sale."""
+        ...
+
+    def capture(self, capture: Capture) -> Reply[Outcome]:
+        """Take what was authorized. Approved, Declined, Failed, Held or Unknown."""
+        ...
+
     def void(self, void: Void) -> Reply[Outcome]:
-        """Undo the sale. Approved (also when it was voided already), Refused(VoidRefusal), Failed or Unknown."""
+        """Undo the sale or authorization. Approved (also if it was voided before), Refused, Failed or Unknown."""
         ...
 
     def refund(self, refund: Refund) -> Reply[Outcome]:
@@ -139,4 +185,8 @@ class Gateway(Protocol):
 
     def inquire(self, inquiry: Inquiry) -> Reply[Sighting]:
         """Look the operation up. Found, Absent or NoAnswer."""
+        ...
+
+    def health(self, send_by: float) -> Reply[Health]:
+        """Whether the gateway answers and takes our credentials; nothing is moved by asking."""
         ...

@@ -66,7 +66,7 @@ _TOO_LATE: Final = NotSent("send_by", "the time to send it by had passed")
 
 
 class HttpClient:
-    """One endpoint, POST only, over kept-alive connections; safe to be called from many threads.
+    """One gateway's address, over kept-alive connections; safe to be called from many threads.
 
     It follows no redirect, reads no environment (proxy, netrc, certificates), verifies TLS and has no hidden retries.
     `connect_timeout` and `read_timeout` are in seconds. Raises SettingsError for an address that is not https, save on
@@ -77,6 +77,7 @@ class HttpClient:
         self, url: str, headers: Mapping[str, str], pool_size: int, connect_timeout: float, read_timeout: float
     ) -> None:
         _check_address(url)
+        self._url = url
         self._template = requests.Request("POST", url, headers={"User-Agent": "Defray", **headers}).prepare()
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=True)
         self._timeout = (connect_timeout, read_timeout)
@@ -89,16 +90,25 @@ class HttpClient:
 
     def post(self, body: bytes, send_by: float, headers: Mapping[str, str] | None = None) -> Exchange:
         """Send `body` once, or not at all if the monotonic clock has passed `send_by` (E1)."""
-        exchange: Exchange = self._tries(self._post_once, body, send_by, headers or {})
+        return self.send("POST", "", body, send_by, headers)
+
+    def send(
+        self, method: str, path: str, body: bytes, send_by: float, headers: Mapping[str, str] | None = None
+    ) -> Exchange:
+        """As `post`, by another method or to a `path` below the address; its parts must be quoted already."""
+        exchange: Exchange = self._tries(self._send_once, (method, path, body), send_by, headers or {})
         return exchange
 
-    def _post_once(self, body: bytes, send_by: float, headers: Mapping[str, str]) -> Exchange:
+    def _send_once(self, asked: tuple[str, str, bytes], send_by: float, headers: Mapping[str, str]) -> Exchange:
         if time.monotonic() >= send_by:
             return _TOO_LATE
         request = self._template.copy()
-        request.body = body
+        request.method, path, body = asked
+        request.url = self._url + path
         request.headers.update(headers)
-        request.headers["Content-Length"] = str(len(body))
+        if body or request.method != "GET":
+            request.body = body
+            request.headers["Content-Length"] = str(len(body))
         _wire.sent, _wire.send_by = False, send_by
         try:
             with self._adapter.send(request, stream=True, timeout=self._timeout) as response:

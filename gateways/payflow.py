@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Traits, Void
+from gateways.contract import Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES, refined
 from gateways.wire import TWO_DECIMALS, Vocabulary, minor_from, plain, read, unsupported
@@ -38,19 +38,19 @@ from rules.outcomes import (
 )
 from rules.redaction import redact_text
 
-# ---- endpoint (GDG p. 158)
-
-LIVE_URL: Final = "https://payflowpro.paypal.com/"
-"""The vendor's own test system is https://pilot-payflowpro.paypal.com/."""
+# ---- traits (the endpoint: GDG p. 158; the vendor's own test system is https://pilot-payflowpro.paypal.com/)
 
 TRAITS: Final = Traits(
     currencies=TWO_DECIMALS,
     amount_minor_max=999_999_999,  # seven digits and two decimals are always safe (GDG p. 55)
     appears_within=timedelta(minutes=15),  # our caution: the guides name no time
     replay_window=timedelta(hours=24),  # kept 30 days (HTTPS Interface Guide 2007, p. 8), meant for hours
+    voids=Voids.UNTIL_SETTLED,
     void_undoes_latest=False,
-    many_refunds=True,
+    refunds=Refunds.MANY,
+    refund_within=None,
     keeps_cards=True,  # reference transactions (GDG 2013 p. 74)
+    authorizes=True,
 )
 
 # ---- wire words (GDG pp. 55-70, 157)
@@ -347,3 +347,6 @@ def _found(operation: Operation, outcome: Outcome, said: dict[str, str]) -> Foun
     if operation is Operation.REFUND:
         return Found(outcome, Standing.REFUNDED, outcome.amount_minor)
     return Found(outcome, standing)
+
+
+GATEWAY: Final = Payflow

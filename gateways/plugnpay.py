@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus
 
-from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Traits, Void
+from gateways.contract import Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES
 from gateways.wire import TWO_DECIMALS, Vocabulary, contradicts, minor_from, plain, read, shown, unsupported
@@ -37,18 +37,19 @@ from rules.outcomes import (
 )
 from rules.redaction import redact_text
 
-# ---- endpoint (RAI section 1; there is no test host, only test accounts)
-
-LIVE_URL: Final = "https://pay1.plugnpay.com/payment/pnpremote.cgi"
+# ---- traits (the endpoint: RAI section 1; there is no test host, only test accounts)
 
 TRAITS: Final = Traits(
     currencies=TWO_DECIMALS,
     amount_minor_max=999_999_999,  # card-amount has at most 10 characters (RAI, "Transaction Details")
     appears_within=timedelta(minutes=15),  # our caution: the specification names no time
     replay_window=timedelta(hours=24),  # our caution: how long an orderID is remembered is not stated
+    voids=Voids.UNTIL_SETTLED,
     void_undoes_latest=True,  # RAI, "Void"
-    many_refunds=False,  # RAI, "Return": once for each orderID
+    refunds=Refunds.ONE,  # RAI, "Return": once for each orderID
+    refund_within=None,
     keeps_cards=False,  # authprev may not take an orderID of its own, so a lost answer could not be found again
+    authorizes=True,
 )
 
 # ---- wire words (RAI section 2; response tables)
@@ -364,3 +365,6 @@ def _sighting(history: Sequence[Mapping[str, str]], inquiry: Inquiry, order_id: 
             return Found(Unknown("return_voided", "a void undid the return", order_id), Standing.LIMBO)
         case _:
             return Absent("no_such_record", f"the orderID's history shows no {inquiry.operation} that was done")
+
+
+GATEWAY: Final = PlugnPay

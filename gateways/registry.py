@@ -1,38 +1,14 @@
-"""The gateways by name: what each needs to be configured, and how it is built from that."""
+"""Building a gateway from its configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from importlib import import_module
+from typing import Any
 
-from gateways import payflow, plugnpay
+from gateways.catalog import KINDS
 from gateways.contract import Gateway
 from rules.errors import SettingsError
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A gateway that can be configured: the keys of its configuration, which of them are secret, its live address."""
-
-    keys: tuple[str, ...]
-    secrets: frozenset[str]
-    live_url: str
-    make: Callable[..., Gateway]
-
-
-KINDS: Final[dict[str, Kind]] = {
-    "payflow": Kind(
-        ("url", "user", "vendor", "partner", "password"), frozenset({"password"}), payflow.LIVE_URL, payflow.Payflow
-    ),
-    "plugnpay": Kind(
-        ("url", "publisher_name", "publisher_password"),
-        frozenset({"publisher_password"}),
-        plugnpay.LIVE_URL,
-        plugnpay.PlugnPay,
-    ),
-}
-"""Every gateway by its name."""
 
 
 def faults(name: str, config: Mapping[str, str]) -> list[str]:
@@ -61,5 +37,6 @@ def build(name: str, config: Mapping[str, str], pool_size: int, connect_timeout:
     """
     if wrong := faults(name, config):
         raise SettingsError(" ".join(wrong))
+    make: Callable[..., Gateway] = import_module(f"gateways.{name}").GATEWAY
     values: dict[str, Any] = dict(config)
-    return KINDS[name].make(**values, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout)
+    return make(**values, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout)

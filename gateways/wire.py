@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 from gateways.contract import Sale, Traits
 from gateways.http import Answered, Exchange, NotSent
@@ -65,6 +67,88 @@ def read(
     if twice := contradicts(said, words):
         return Unknown("repeated_field", f"the reply gives {twice} twice, with different values"), seen
     return dict(said), seen
+
+
+def read_json(exchange: Exchange, words: Vocabulary) -> tuple[dict[str, Any] | Unknown | NotSent, Evidence]:
+    """As `read`, of a reply that is one JSON object, whatever its status; which status proves what, the gateway knows.
+
+    The vocabulary names values by their paths, such as `error.code` or `captures.0.id`.
+    """
+    if not isinstance(exchange, Answered):
+        why = exchange if isinstance(exchange, NotSent) else Unknown(exchange.code, exchange.message)
+        return why, Evidence(None, {"error": exchange.code, "message": exchange.message})
+    repeated: list[str] = []
+    try:
+        said = json.loads(
+            exchange.text.removeprefix("\ufeff"),
+            object_pairs_hook=lambda pairs: _once(pairs, repeated),
+            parse_float=str,  # an amount stays the text that it was
+        )
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        return Unknown(f"http_{exchange.status}", "no reply of this gateway"), _unreadable(
+            exchange.status, exchange.text
+        )
+    seen = Evidence(exchange.status, shown(list(_flat(said, "")), words))
+    if repeated:
+        return Unknown("repeated_field", f"the reply gives {repeated[0]} twice, with different values"), seen
+    return said, seen
+
+
+def _once(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
+    """An object, with a note of a name that it gives twice with different values (B17)."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value:
+            repeated.append(plain(name, 40))
+    return found
+
+
+def shown_name(name: str) -> str:
+    """A field's name as far as it may be shown: it came from outside."""
+    return plain(name, 40)
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every plain value with its path."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                yield from _flat(inner, f"{path}.{name}" if path else name)
+        case list():
+            for place, inner in enumerate(value):
+                yield from _flat(inner, f"{path}.{place}")
+        case None:
+            return
+        case bool():
+            yield path, str(value).lower()
+        case _:
+            yield path, str(value)
+
+
+def at(said: Any, path: str) -> str:
+    """The text or number at a path such as `error.code` or `captures.0.id`; empty where there is none."""
+    value = inside(said, path)
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def inside(said: Any, path: str) -> Any:
+    """Whatever is at a path; None where there is nothing."""
+    for name in path.split("."):
+        if isinstance(said, dict):
+            said = said.get(name)
+        elif isinstance(said, list) and name.isdigit() and int(name) < len(said):
+            said = said[int(name)]
+        else:
+            return None
+    return said
+
+
+def retry_after(exchange: Exchange) -> timedelta | None:
+    """When a gateway that is busy wants to be asked again, where it says so in seconds."""
+    said = exchange.headers.get("Retry-After", "") if isinstance(exchange, Answered) else ""
+    return timedelta(seconds=int(said)) if re.fullmatch(r"[0-9]{1,6}", said) else None
 
 
 def shown(said: Fields, words: Vocabulary) -> dict[str, str]:

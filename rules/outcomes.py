@@ -7,6 +7,7 @@ is `Unknown`: what is not proven is looked up, never guessed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -62,7 +63,8 @@ class Approved:
     """Done. `amount_minor`, `currency`, `reference` are as the gateway repeated them, None where it did not (R18).
 
     `final` is False where the gateway accepted a refund that it may still fail (R17). `repeated`: it says that it gives
-    the answer of an earlier call again, and not whose call that was (B08).
+    the answer of an earlier call again, and not whose call that was (B08). `card_token` stands in for the number in
+    later sales (C4), `network_reference` is what the card network called this one.
     """
 
     transaction_id: str
@@ -73,6 +75,7 @@ class Approved:
     currency: str | None = None
     reference: str | None = None
     card_token: str | None = None
+    network_reference: str = ""
     final: bool = True
     repeated: bool = field(default=False, compare=False)
 
@@ -100,11 +103,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Certainly not done; not the card's fault."""
+    """Certainly not done; not the card's fault. `retry_after`: the gateway asks not to come again before."""
 
     failure: FailureClass
     code: str
     message: str = ""
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,25 @@ class NoAnswer:
 
 
 Sighting = Found | Absent | NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """The gateway answers, and takes our credentials."""
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwell:
+    """It does not answer, or not us. `setup`: it answered that our credentials or rights do not do."""
+
+    code: str
+    message: str = ""
+    setup: bool = False
+
+
+Health = Healthy | Unwell
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,7 +262,10 @@ def decide(
 def after_failure(
     failure: Failed, failures_so_far: int, now: datetime, salt: int, policy: RetryPolicy = DEFAULT_POLICY
 ) -> RetryAt | End:
-    """When a call that certainly did nothing is made again; `failures_so_far` are those before this one."""
+    """When a call that certainly did nothing is made again; `failures_so_far` are those before this one.
+
+    Never before the gateway wants to be asked again (`retry_after`), up to a day.
+    """
     match failure.failure:
         case FailureClass.NOT_SENT | FailureClass.BUSY:
             delays, limit = policy.not_sent_after, policy.not_sent_failures
@@ -280,8 +283,9 @@ def after_failure(
             "An administrator must look at the gateway's settings and at this request; nothing was charged.",
             "There is a problem on our side; you need not do anything.",
         )
-    delay = delays[min(failures_so_far, len(delays) - 1)]
-    due_at = _spread(now + delay, delay * policy.technical_spread, salt, failures_so_far)
+    asked_for = min(failure.retry_after or timedelta(0), _DAY)
+    delay = max(delays[min(failures_so_far, len(delays) - 1)], asked_for)
+    due_at = max(_spread(now + delay, delay * policy.technical_spread, salt, failures_so_far), now + asked_for)
     return RetryAt(due_at, now + delay, f"{said}; nothing was charged, the call is made again")
 
 

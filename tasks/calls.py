@@ -49,6 +49,7 @@ def refund(send: reverse.Send, send_by: float) -> Refund:
         sale_reference=send.sale_reference,
         sale_transaction_id=send.sale_transaction_id,
         sale_amount_minor=send.sale_amount_minor,
+        card_last_four=send.card_last_four,
     )
 
 

@@ -18,7 +18,7 @@ from books.terms import AtGateway, Terms
 from gateways import registry
 from gateways.contract import Gateway, Inquiry, Refund, Reply, Sale, Void
 from rules.outcomes import Outcome, Sighting
-from settings import GATEWAYS, Settings
+from settings import Settings
 from vault import HourKeys, Keyring, Vault
 from worker import boot
 from worker.wake import Wake
@@ -114,10 +114,9 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
 
 
 def _gateway(name: str, settings: Settings) -> Gateway:
-    config = {key.removeprefix(f"{name}_"): getattr(settings, key) for key in GATEWAYS[name]}
     return registry.build(
         name,
-        config,
+        settings.gateway_config[name],
         pool_size=settings.window,
         connect_timeout=settings.connect_timeout.total_seconds(),
         read_timeout=settings.read_timeout.total_seconds(),

@@ -130,7 +130,10 @@ def test_secret_from_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("s3cret\n")
     del_password = {name: value for name, value in BOTH.items() if name != "DEFRAY_PAYFLOW_PASSWORD"}
-    assert load({**del_password, "DEFRAY_PAYFLOW_PASSWORD_FILE": str(file)}).payflow_password == "s3cret"
+    assert (
+        load({**del_password, "DEFRAY_PAYFLOW_PASSWORD_FILE": str(file)}).gateway_config["payflow"]["password"]
+        == "s3cret"
+    )
     with pytest.raises(SettingsError, match="are both set"):
         load({**BOTH, "DEFRAY_PAYFLOW_PASSWORD_FILE": str(file)})
     with pytest.raises(SettingsError, match=r"DEFRAY_PAYFLOW_PASSWORD_FILE is .*cannot be read"):

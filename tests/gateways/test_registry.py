@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateways.registry import KINDS, build, faults
+from gateways.catalog import KINDS
+from gateways.registry import build, faults
 from rules.errors import SettingsError
 from tests.gateways.builders import CONFIGS
 

@@ -1,0 +1,50 @@
+"""The gateways there are: what each needs to be configured. Adding one means its file, and its entry here.
+
+Imports no gateway: settings and command line read this without loading an HTTP client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A gateway that can be configured. `keys` says what each value of its configuration is; `url` is one of them.
+
+    Its module is `gateways.<name>`, which calls its class GATEWAY.
+    """
+
+    title: str
+    live_url: str
+    keys: Mapping[str, str]
+    secrets: frozenset[str]
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+_URL: Final = {"url": "the address that takes transactions"}
+
+KINDS: Final[dict[str, Kind]] = {
+    "payflow": Kind(
+        "Payflow Pro",
+        "https://payflowpro.paypal.com/",
+        {
+            **_URL,
+            "user": "the user that may send transactions",
+            "vendor": "the merchant login",
+            "partner": "the reseller",
+            "password": "the user's password",
+        },
+        frozenset({"password"}),
+        {"partner": "PayPal"},
+    ),
+    "plugnpay": Kind(
+        "Plug'n Pay",
+        "https://pay1.plugnpay.com/payment/pnpremote.cgi",
+        {**_URL, "publisher_name": "the account", "publisher_password": "the password for remote clients"},
+        frozenset({"publisher_password"}),
+    ),
+}
+"""Every gateway by its name."""
