@@ -60,6 +60,14 @@ _ENDS: Final = {
     "cancelled": "The payment was cancelled. Nothing was charged.",
     "voided": "The payment is void.",
 }
+_RETURNED: Final = {
+    "voided": "The gateway voided the charge: nothing leaves the card.",
+    "refund_awaiting_approval": "The gateway could not void the charge: a person says whether the amount is returned.",
+    "refund_accepted": "The gateway accepted the refund; it is watched until it is final.",
+    "refunded": "The amount was returned to the card.",
+    "failed": "The amount could not be returned to the card: a person decides what becomes of it.",
+    "kept": "The amount was not returned to the card; it is kept as a credit.",
+}
 TELL: Final = {
     DeclineClass.SOFT_TECHNICAL: "the bank could not be reached; the card may work later",
     DeclineClass.SOFT_DATED: "the bank said no for now; it can say why, and another card or a check works at once",
@@ -129,8 +137,8 @@ def last_seen(request: Request) -> int:
 # ---- a payment ------------------------------------------------------------------------------------------------------
 
 
-def of_payment(at: Office, payment_id: int, address: str) -> Look:
-    """Follows one payment; `address` is where to go on after it."""
+def of_payment(at: Office, payment_id: int, address: Callable[[Standing], str]) -> Look:
+    """Follows one payment; `address` is where to go on after it, by how it ended."""
 
     def look(after: int) -> tuple[list[Told], int, bool]:
         with at.reading() as (conn, _):
@@ -138,8 +146,9 @@ def of_payment(at: Office, payment_id: int, address: str) -> Look:
         news = [Told("step", {"what": one.what, "words": said}, one.id) for one in events if (said := step_words(one))]
         seen = events[-1].id if events else after
         if standing.over:
-            end = {"state": standing.state, "words": end_words(standing), "address": address}
-            news.append(Told("end", {**end, "unknown": standing.outcome_unknown}))
+            end = {"state": standing.state, "words": end_words(standing), "address": address(standing)}
+            leads = standing.reversal_state is not None
+            news.append(Told("end", {**end, "unknown": standing.outcome_unknown, "leads": leads}))
         return news, seen, standing.over
 
     return look
@@ -156,6 +165,8 @@ def end_words(standing: Standing) -> str:
     if standing.outcome_unknown:
         return UNKNOWN
     said = _ENDS.get(standing.state, UNDER_WAY)
+    if standing.reversal_state in _RETURNED:
+        return f"{said} {_RETURNED[standing.reversal_state]}"
     if standing.state in ("declined", "retrying") and standing.decline_class:
         return f"{said} You can tell the customer: {TELL[DeclineClass(standing.decline_class)]}."
     return said

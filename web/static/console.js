@@ -77,7 +77,7 @@
       document.querySelector("#outcome strong").textContent = end.words;
       document.getElementById("go-on").href = end.address;
       list.dataset.ended = end.state;
-      if (end.state === "posted") setTimeout(() => location.assign(end.address), 900);
+      if (end.state === "posted" || end.leads) setTimeout(() => location.assign(end.address), 900);
     });
   };
   const followBatch = (part) => {
