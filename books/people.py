@@ -1,30 +1,16 @@
-"""Who may use the console: users, where they are logged in, and how guessing of passwords is slowed down."""
+"""Who may use the console: users with their roles, limits, passwords and second factors."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, TextClause, text
 
 from books.history import tell
 from rules.errors import MoveRefused, NotFound, shown
 from rules.people import Role
-
-IDLE: Final = timedelta(hours=1)
-"""A session that nobody used for so long has ended."""
-LIFE: Final = timedelta(hours=12)
-"""A session ends then, used or not."""
-SEEN_EVERY: Final = timedelta(minutes=1)
-"""How often a session's use is written down."""
-
-COUNTED: Final = timedelta(minutes=15)
-"""Failed log-ins count for so long."""
-FAILURES_A_NAME: Final = 10
-FAILURES_AN_ADDRESS: Final = 30
-"""So many failed log-ins within that time; then none is tried any more, right password or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +23,50 @@ class User:
     void_limit_minor: int | None
     refund_limit_minor: int | None
     active: bool
+    two_factor: bool
+    logged_in_at: datetime | None
     created_at: datetime
     created_by: str
 
 
 @dataclass(frozen=True, slots=True)
+class SecondFactor:
+    """The sealed secret of somebody's one-time codes, and the time step of the last code that was taken."""
+
+    key_id: str
+    sealed: bytes = field(repr=False)
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
-    """Whose password is to be checked against what."""
+    """Whose password is to be checked against what; `second_factor` is None where the password alone is asked for."""
 
     user: User
     password_hash: str = field(repr=False)
+    second_factor: SecondFactor | None
 
 
-_COLUMNS: Final = "u.id, u.name, u.role, u.void_limit_minor, u.refund_limit_minor, u.active, u.created_at, u.created_by"
+COLUMNS: Final = """u.id, u.name, u.role, u.void_limit_minor, u.refund_limit_minor, u.active,
+    u.two_factor_step IS NOT NULL AS two_factor, u.logged_in_at, u.created_at, u.created_by"""
+"""What `user_of` reads of `users u`."""
+
 _ADD = text("""
     INSERT INTO users (name, password_hash, role, void_limit_minor, refund_limit_minor, created_at, created_by)
     VALUES (:name, :password_hash, :role, :void_limit_minor, :refund_limit_minor, :now, :by)
     ON CONFLICT (name) DO NOTHING RETURNING id""")
-_ALL = text(f"SELECT {_COLUMNS} FROM users u ORDER BY u.name")
-_BY_NAME = text(f"SELECT {_COLUMNS}, u.password_hash FROM users u WHERE u.name = :name")
+_ALL = text(f"SELECT {COLUMNS} FROM users u ORDER BY u.name")
+_BY_NAME = text(f"""
+    SELECT {COLUMNS}, u.password_hash, u.two_factor_key_id, u.two_factor_sealed, u.two_factor_step
+    FROM users u WHERE u.name = :name""")
 _SET_PASSWORD = text("UPDATE users SET password_hash = :password_hash WHERE name = :name RETURNING id")
-_DISABLE = text("UPDATE users SET active = false WHERE name = :name RETURNING id")
-_END_ALL = text("DELETE FROM sessions WHERE user_id = :id")
+_SET_ACTIVE = text("UPDATE users SET active = :active WHERE name = :name RETURNING id")
+_APPOINT = text("""
+    UPDATE users SET role = :role, void_limit_minor = :void_limit_minor, refund_limit_minor = :refund_limit_minor
+    WHERE name = :name RETURNING id""")
+_ADMINS = text("SELECT name FROM users WHERE role = 'admin' AND active ORDER BY id FOR UPDATE")
+_END_ALL = text("""
+    DELETE FROM sessions WHERE user_id = :id AND (CAST(:but AS bytea) IS NULL OR token_hash <> CAST(:but AS bytea))""")
 
 
 def add(
@@ -93,104 +101,137 @@ def add(
 
 def everybody(conn: Connection) -> list[User]:
     """All users by name, the disabled ones too."""
-    return [_user(row._mapping) for row in conn.execute(_ALL)]
+    return [user_of(row._mapping) for row in conn.execute(_ALL)]
 
 
 def find(conn: Connection, name: str) -> Credentials | None:
     """A user by name, with what the password is checked against."""
     row = conn.execute(_BY_NAME, {"name": name}).one_or_none()
-    return Credentials(_user(row._mapping), row.password_hash) if row else None
+    if row is None:
+        return None
+    sealed = row.two_factor_sealed
+    second = SecondFactor(row.two_factor_key_id, bytes(sealed), row.two_factor_step) if sealed else None
+    return Credentials(user_of(row._mapping), row.password_hash, second)
 
 
-def set_password(conn: Connection, name: str, password_hash: str, now: datetime, by: str) -> None:
-    """Replace a password and end the user's sessions. Raises NotFound."""
-    _change(conn, _SET_PASSWORD, "user.password_set", now, by, name=name, password_hash=password_hash)
+def named(conn: Connection, name: str) -> Credentials:
+    """As `find`; raises NotFound."""
+    if (found := find(conn, name)) is None:
+        raise _nobody(name)
+    return found
+
+
+def set_password(
+    conn: Connection, name: str, password_hash: str, now: datetime, by: str, *, but: bytes | None = None
+) -> None:
+    """Replace a password and end the user's sessions, all `but` the one of that token's hash. Raises NotFound."""
+    _change(conn, _SET_PASSWORD, "user.password_set", now, by, name, but=but, password_hash=password_hash)
 
 
 def disable(conn: Connection, name: str, now: datetime, by: str) -> None:
-    """Let somebody in no more; what they did keeps their name. Raises NotFound."""
-    _change(conn, _DISABLE, "user.disabled", now, by, name=name)
+    """Let somebody in no more; what they did keeps their name.
 
-
-# ---- sessions -------------------------------------------------------------------------------------------------------
-
-_OPEN = text("""
-    INSERT INTO sessions (token_hash, user_id, started_at, seen_at, expires_at)
-    VALUES (:hash, :user_id, :now, :now, :expires_at)""")
-_SESSION = text(f"""
-    SELECT {_COLUMNS}, s.seen_at FROM sessions s JOIN users u ON u.id = s.user_id
-    WHERE s.token_hash = :hash AND s.expires_at > :now AND s.seen_at > :idle_since AND u.active""")
-_SEEN = text("UPDATE sessions SET seen_at = :now WHERE token_hash = :hash AND seen_at < :now")
-_CLOSE = text("DELETE FROM sessions WHERE token_hash = :hash")
-_ENDED = text("DELETE FROM sessions WHERE user_id = :user_id AND (expires_at <= :now OR seen_at <= :idle_since)")
-
-
-def open_session(conn: Connection, token: str, user: User, now: datetime) -> None:
-    """Begin a session under a random token, of which only a digest is kept."""
-    conn.execute(_ENDED, {"user_id": user.id, "now": now, "idle_since": now - IDLE})
-    conn.execute(_OPEN, {"hash": _hash(token), "user_id": user.id, "now": now, "expires_at": now + LIFE})
-    tell(conn, "user.logged_in", now, user.name)
-
-
-def session(conn: Connection, token: str, now: datetime) -> User | None:
-    """Whose session this is; None where it ended, or its user was disabled. Writes down that it is used."""
-    known = {"hash": _hash(token), "now": now, "idle_since": now - IDLE}
-    row = conn.execute(_SESSION, known).one_or_none()
-    if row is None:
-        return None
-    if row.seen_at < now - SEEN_EVERY:
-        conn.execute(_SEEN, known)
-    return _user(row._mapping)
-
-
-def close_session(conn: Connection, token: str) -> None:
-    """End a session."""
-    conn.execute(_CLOSE, {"hash": _hash(token)})
-
-
-# ---- slowing guesses down -------------------------------------------------------------------------------------------
-
-_ATTEMPT = text("INSERT INTO login_attempts (at, name, address) VALUES (:now, :name, :address) RETURNING id")
-_FAILURES = text("""
-    SELECT (SELECT count(*) FROM login_attempts WHERE name = :name AND at > :since) > :a_name
-        OR (SELECT count(*) FROM login_attempts WHERE address = :address AND at > :since) > :an_address""")
-_SUCCEEDED = text("DELETE FROM login_attempts WHERE id = :id")
-_FORGET = text("DELETE FROM login_attempts WHERE at <= :since")
-
-
-def attempt(conn: Connection, name: str, address: str, now: datetime) -> int | None:
-    """Write down a log-in that begins; to be committed before the password is looked at, so that none is uncounted.
-
-    None where there were too many of this name or from this address: then the password is not looked at.
+    Raises NotFound, and MoveRefused for the last admin: somebody must be left who can let people in again.
     """
-    since = now - COUNTED
-    conn.execute(_FORGET, {"since": since})
-    attempt_id: int = conn.execute(_ATTEMPT, {"now": now, "name": name, "address": address}).scalar_one()
-    counts = {"name": name, "address": address, "since": since}
-    limits = {"a_name": FAILURES_A_NAME, "an_address": FAILURES_AN_ADDRESS}
-    return None if conn.execute(_FAILURES, {**counts, **limits}).scalar_one() else attempt_id
+    _keep_an_admin(conn, name)
+    _change(conn, _SET_ACTIVE, "user.disabled", now, by, name, active=False)
 
 
-def succeeded(conn: Connection, attempt_id: int) -> None:
-    """A log-in that went well is no failure."""
-    conn.execute(_SUCCEEDED, {"id": attempt_id})
+def enable(conn: Connection, name: str, now: datetime, by: str) -> None:
+    """Let somebody in again, with the password that they had. Raises NotFound."""
+    _change(conn, _SET_ACTIVE, "user.enabled", now, by, name, active=True)
 
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def appoint(
+    conn: Connection,
+    name: str,
+    role: Role,
+    now: datetime,
+    by: str,
+    *,
+    void_limit_minor: int | None,
+    refund_limit_minor: int | None,
+) -> None:
+    """Give somebody a role and limits; it holds from their next click. Raises NotFound, MoveRefused as `disable`."""
+    if role is not Role.ADMIN:
+        _keep_an_admin(conn, name)
+    limits = {"void_limit_minor": void_limit_minor, "refund_limit_minor": refund_limit_minor}
+    changed = conn.execute(_APPOINT, {"name": name, "role": role.value, **limits}).scalar_one_or_none()
+    if changed is None:
+        raise _nobody(name)
+    tell(conn, "user.appointed", now, by, f"{name}, {role}", details=limits)
 
 
-def _change(conn: Connection, change: TextClause, what: str, now: datetime, by: str, **values: str) -> None:
-    user_id = conn.execute(change, values).scalar_one_or_none()
+# ---- the second factor ----------------------------------------------------------------------------------------------
+
+_SET_TWO_FACTOR = text("""
+    UPDATE users SET two_factor_key_id = :key_id, two_factor_sealed = :sealed, two_factor_step = :step
+    WHERE name = :name AND two_factor_step IS NULL RETURNING id""")
+_NO_TWO_FACTOR = text("""
+    UPDATE users SET two_factor_key_id = NULL, two_factor_sealed = NULL, two_factor_step = NULL
+    WHERE name = :name RETURNING id""")
+_USE_CODE = text("""
+    UPDATE users SET two_factor_step = :step
+    WHERE name = :name AND two_factor_sealed = :sealed AND two_factor_step < :step RETURNING id""")
+
+
+def set_two_factor(
+    conn: Connection, name: str, second: SecondFactor, now: datetime, by: str, *, but: bytes | None = None
+) -> None:
+    """Ask for one-time codes from now on, and end the user's other sessions.
+
+    Raises MoveRefused where codes are asked for already: those are turned off first, with one of them.
+    """
+    known = {"key_id": second.key_id, "sealed": second.sealed, "step": second.step, "name": name}
+    user_id = conn.execute(_SET_TWO_FACTOR, known).scalar_one_or_none()
     if user_id is None:
-        raise NotFound(f"There is no user {shown(values['name'])}.", "`defray users list` names them.")
-    conn.execute(_END_ALL, {"id": user_id})
-    tell(conn, what, now, by, values["name"])
+        raise MoveRefused("One-time codes are turned on already.", "Turn them off first.")
+    conn.execute(_END_ALL, {"id": user_id, "but": but})
+    tell(conn, "user.two_factor_on", now, by, name)
 
 
-def _user(row: RowMapping) -> User:
+def no_two_factor(conn: Connection, name: str, now: datetime, by: str, *, but: bytes | None = None) -> None:
+    """Ask for the password alone again, and end the user's sessions, all `but` that one. Raises NotFound."""
+    _change(conn, _NO_TWO_FACTOR, "user.two_factor_off", now, by, name, but=but)
+
+
+def use_code(conn: Connection, name: str, second: SecondFactor, step: int) -> bool:
+    """Remember that the code of this time step was taken; False where it, or a later one, was taken before."""
+    known = {"name": name, "sealed": second.sealed, "step": step}
+    return conn.execute(_USE_CODE, known).scalar_one_or_none() is not None
+
+
+def user_of(row: RowMapping) -> User:
+    """The user of a row with COLUMNS."""
     known = {name: row[name] for name in _USER_FIELDS}
     return User(**{**known, "role": Role(known["role"])})
+
+
+def _keep_an_admin(conn: Connection, name: str) -> None:
+    if list(conn.scalars(_ADMINS)) == [name]:
+        raise MoveRefused(f"{name} is the only admin.", "Make somebody else an admin first.")
+
+
+def _change(
+    conn: Connection,
+    change: TextClause,
+    what: str,
+    now: datetime,
+    by: str,
+    name: str,
+    *,
+    but: bytes | None = None,
+    **values: Any,
+) -> None:
+    user_id = conn.execute(change, {"name": name, **values}).scalar_one_or_none()
+    if user_id is None:
+        raise _nobody(name)
+    conn.execute(_END_ALL, {"id": user_id, "but": but})
+    tell(conn, what, now, by, name)
+
+
+def _nobody(name: str) -> NotFound:
+    return NotFound(f"There is no user {shown(name)}.", "`defray users list` names them.")
 
 
 _USER_FIELDS: Final = tuple(one.name for one in fields(User))

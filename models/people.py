@@ -23,9 +23,13 @@ users = Table(
     Column("two_factor_sealed", LargeBinary),  # the secret of the one-time codes, sealed; null: none
     words("two_factor_key_id", nullable=True),
     Column("two_factor_step", BigInteger),  # the time step of the last code that was taken: none counts twice
+    moment("logged_in_at"),  # last, with all that was asked for
     Unique("name"),
     CheckConstraint("role IN ('clerk', 'supervisor', 'admin')", name="role_known"),
     CheckConstraint("least(void_limit_minor, refund_limit_minor, 0) >= 0", name="no_limit_below_zero"),
+    CheckConstraint(
+        "num_nonnulls(two_factor_sealed, two_factor_key_id, two_factor_step) IN (0, 3)", name="two_factor_whole"
+    ),
 )
 """Somebody of the office; a name stays its owner's for good, since events name it."""
 

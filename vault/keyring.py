@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from rules.errors import CardUnavailable, SettingsError
 from vault.sealing import KEY_BYTES, seal, unseal
+from vault.texts import SealedText
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -101,6 +102,16 @@ class Keyring:
                 "Put back the key file that belongs to this database, or ask the customer for the card again.",
             )
         return data_key
+
+    def seal_text(self, text: str, purpose: str) -> SealedText:
+        """A short secret under the current key; it opens for the same purpose only."""
+        return SealedText(self.current, seal(self._keys[self.current], text.encode(), f"text:{purpose}"))
+
+    def open_text(self, sealed: SealedText, purpose: str) -> str | None:
+        """What was sealed; None where the key is not in the file, or it was altered or sealed for something else."""
+        key = self._keys.get(sealed.key_id)
+        plain = unseal(key, sealed.sealed, f"text:{purpose}") if key else None
+        return None if plain is None else plain.decode()
 
     def fingerprint(self, number: str) -> str:
         """What tells whether two cards are the same without telling the number: HMAC-SHA256 in hex."""

@@ -16,6 +16,7 @@ from vault.hours import HourKeys
 from vault.keyring import Keyring
 from vault.sealing import KEY_BYTES, card_from_bytes, card_to_bytes, seal, unseal
 from vault.table import card_vault
+from vault.texts import SealedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class SealedCard:
     exp_month: int
     exp_year: int
     fingerprint: str
+    customer_id: int | None = None  # whose it is, where that was said when it was sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,10 @@ class Vault:
         rows = [self._row(card, owner, hour) for card, owner in zip(cards, owners, strict=True)]
         conn.execute(_INSERT, {"now": now, **{column: [row[column] for row in rows] for column in rows[0]}})
         return [
-            SealedCard(row["token"], card.brand, card.last_four, card.exp_month, card.exp_year, row["fingerprint"])
-            for card, row in zip(cards, rows, strict=True)
+            SealedCard(
+                row["token"], card.brand, card.last_four, card.exp_month, card.exp_year, row["fingerprint"], owner
+            )
+            for card, row, owner in zip(cards, rows, owners, strict=True)
         ]
 
     def open(self, conn: Connection, tokens: Sequence[str], now: datetime) -> dict[str, Card | CardUnavailable]:
@@ -124,11 +128,18 @@ class Vault:
                 columns.exp_month,
                 columns.exp_year,
                 columns.fingerprint,
+                columns.customer_id,
             ).where(columns.token == func.any(list(tokens)))
         )
         return {
             row.token: SealedCard(
-                row.token, Brand(row.brand), row.last_four, row.exp_month, row.exp_year, row.fingerprint
+                row.token,
+                Brand(row.brand),
+                row.last_four,
+                row.exp_month,
+                row.exp_year,
+                row.fingerprint,
+                row.customer_id,
             )
             for row in found
         }
@@ -148,6 +159,14 @@ class Vault:
             .where(card_vault.c.token.in_(_locked(tokens, card_vault.c.wrapped_key.isnot(None))))
             .values(wrapped_key=None, security_code=None, security_code_hour=None, dropped_at=func.now())
         )
+
+    def seal_text(self, text: str, purpose: str) -> SealedText:
+        """A short secret that is no card, sealed for one purpose; kept by the caller."""
+        return self._keyring.seal_text(text, purpose)
+
+    def open_text(self, sealed: SealedText, purpose: str) -> str | None:
+        """What was sealed for that purpose; None where it does not open."""
+        return self._keyring.open_text(sealed, purpose)
 
     def rotate(self, conn: Connection, after: str = "", limit: int = 1_000) -> Rotated:
         """Wrap the data keys of the next `limit` cards with the current key; the cards themselves stay as they are.

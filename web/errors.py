@@ -15,9 +15,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
 from web import resume
 from web.pages import page
-from web.rights import Forbidden, NotSignedIn, form_fields
+from web.rights import Forbidden, NotSignedIn, SecondFactorDue, form_fields
 
 LOGIN: Final = "/console/login"
+SECOND_STEP: Final = "/console/login/code"
 
 _STATUS: Final = {NotFound: 404, MoveRefused: 409, KeyReused: 409, RequestRefused: 422, Unreachable: 503}
 
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 def install(app: FastAPI) -> None:
     """Let this app answer every error of ours."""
     app.exception_handler(NotSignedIn)(_not_signed_in)
+    app.exception_handler(SecondFactorDue)(_second_factor_due)
     app.exception_handler(Forbidden)(_forbidden)
     app.exception_handler(DefrayError)(_refused)
     app.exception_handler(OperationalError)(_unreachable)
@@ -65,6 +67,12 @@ async def _not_signed_in(request: Request, _error: Exception) -> Response:
     if request.headers.get("HX-Request"):
         return Response(status_code=401, headers={"HX-Redirect": login})
     return RedirectResponse(login, 303)
+
+
+def _second_factor_due(request: Request, _error: Exception) -> Response:
+    if _is_program(request):
+        return problem(401, "Not logged in", "The second factor is still to be shown.")
+    return RedirectResponse(SECOND_STEP, 303)
 
 
 def _forbidden(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
 
-from books import people
+from books import people, sessions
 from rules.people import Role
 from web.office import Office, of
 
@@ -29,6 +29,10 @@ _FIELDS_MAX: Final = 2_000
 
 class NotSignedIn(Exception):
     """There is no session, or it ended."""
+
+
+class SecondFactorDue(Exception):
+    """The password was right, and the second factor is still to be shown."""
 
 
 class Forbidden(Exception):
@@ -51,29 +55,48 @@ Fields = Annotated[Mapping[str, str], Depends(form_fields)]
 def require(role: Role) -> Callable[..., people.User]:
     """The dependency of every handler: the user who asks, who has at least this role.
 
-    Raises NotSignedIn without a session, Forbidden for a lower role and for a write whose CSRF token is not the
-    session's.
+    Raises NotSignedIn without a session, SecondFactorDue for one that may do nothing yet, Forbidden for a lower role
+    and for a write whose CSRF token is not the session's.
     """
 
     def check(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) -> people.User:
-        token = session_token(request)
-        with at.transaction() as (conn, now):
-            user = people.session(conn, token, now) if token else None
-        if user is None:
-            raise NotSignedIn
-        request.state.user = user
+        found, token = _session(request, at)
+        if found.second_factor_due:
+            raise SecondFactorDue
+        request.state.user = found.user
         check_csrf(request, fields, token)
-        if not user.role.may(role):
-            raise Forbidden(f"This needs the rights of a {role}; you have those of a {user.role}.")
-        return user
+        if not found.user.role.may(role):
+            raise Forbidden(f"This needs the rights of a {role}; you have those of a {found.user.role}.")
+        return found.user
 
     return check
+
+
+def began(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) -> sessions.Session:
+    """The dependency of what is open to a session whose second factor is due, too: showing it, and logging out.
+
+    Raises NotSignedIn and Forbidden as `require`.
+    """
+    found, token = _session(request, at)
+    check_csrf(request, fields, token)
+    return found
+
+
+def _session(request: Request, at: Office) -> tuple[sessions.Session, str]:
+    token = session_token(request)
+    with at.transaction() as (conn, now):
+        found = sessions.session(conn, token, now) if token else None
+    if found is None:
+        raise NotSignedIn
+    return found, token
 
 
 Clerk = Annotated[people.User, Depends(require(Role.CLERK))]
 """A handler's parameter for everybody who is logged in: `user: Clerk`; likewise the next two."""
 Supervisor = Annotated[people.User, Depends(require(Role.SUPERVISOR))]
 Admin = Annotated[people.User, Depends(require(Role.ADMIN))]
+Began = Annotated[sessions.Session, Depends(began)]
+"""A handler's parameter where the second factor may still be due: `began: Began`."""
 
 
 def check_csrf(request: Request, fields: Mapping[str, str], bound_to: str) -> None:
@@ -96,23 +119,23 @@ def csrf_token(bound_to: str) -> str:
 
 def session_token(request: Request) -> str:
     """The session's token, "" where there is none."""
-    return request.cookies.get(_name(request, _SESSION), "")
+    return cookie(request, _SESSION)
 
 
 def visit_token(request: Request) -> str:
     """What a log-in form's token is bound to, "" before the first one was shown."""
-    return request.cookies.get(_name(request, _VISIT), "")
+    return cookie(request, _VISIT)
 
 
 def begin_visit(request: Request, response: Response, token: str) -> None:
     """Remember what the log-in form's token is bound to."""
-    _set(request, response, _VISIT, token)
+    set_cookie(request, response, _VISIT, token)
 
 
 def begin_session(request: Request, response: Response, token: str) -> None:
     """Hand the session's token to the browser, for as long as it is open."""
     _delete(request, response, _VISIT)
-    _set(request, response, _SESSION, token)
+    set_cookie(request, response, _SESSION, token)
 
 
 def end_session(request: Request, response: Response) -> None:
@@ -125,9 +148,21 @@ def drawn() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _set(request: Request, response: Response, name: str, value: str) -> None:
+def cookie(request: Request, name: str) -> str:
+    """A cookie of ours, "" where there is none."""
+    return request.cookies.get(_name(request, name), "")
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    """Set a cookie that no script reads and no other site sends; seconds, None: as long as the browser is open."""
     response.set_cookie(
-        _name(request, name), value, secure=not _on_loopback(request), httponly=True, samesite="lax", path="/"
+        _name(request, name),
+        value,
+        max_age=max_age,
+        secure=not _on_loopback(request),
+        httponly=True,
+        samesite="lax",
+        path="/",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi import APIRouter, Depends
 from starlette.testclient import TestClient
 
-from books import people
+from books import guesses, sessions
 from rules.people import Role
 from settings import Settings
 from tests.web.conftest import PASSWORD, Books, Visitor
@@ -63,7 +63,7 @@ def test_only_a_digest_is_kept(clerk: Visitor, books: Books) -> None:
     assert books.one("SELECT count(*) FROM sessions WHERE token_hash = CAST(:t AS bytea)", t=token.encode()) == 0
 
 
-@pytest.mark.parametrize(("ahead", "ends"), [(people.IDLE * 0.9, False), (people.IDLE * 1.1, True)])
+@pytest.mark.parametrize(("ahead", "ends"), [(sessions.IDLE * 0.9, False), (sessions.IDLE * 1.1, True)])
 def test_idle(clerk: Visitor, books: Books, ahead: object, ends: bool) -> None:
     """A session that nobody uses ends after an hour."""
     books.do("UPDATE clock SET ahead = :ahead", ahead=ahead)
@@ -127,7 +127,7 @@ def test_throttled_by_name(visitor: Visitor, books: Books) -> None:
     books.do(
         "INSERT INTO login_attempts (at, name, address)"
         " SELECT now(), 'ann', '192.0.2.' || n FROM generate_series(1, :n) AS n",
-        n=people.FAILURES_A_NAME,
+        n=guesses.A_NAME_FROM_STRANGERS,
     )
     refused = visitor.post("/console/login", name="ann", password=PASSWORD)
     assert refused.status_code == 429
@@ -144,7 +144,7 @@ def test_throttled_by_address(visitor: Visitor, books: Books) -> None:
     books.do(
         "INSERT INTO login_attempts (at, name, address)"
         " SELECT now(), 'name ' || n, 'testclient' FROM generate_series(1, :n) AS n",
-        n=people.FAILURES_AN_ADDRESS,
+        n=guesses.FROM_ONE_SOURCE,
     )
     assert visitor.post("/console/login", name="ann", password=PASSWORD).status_code == 429
 

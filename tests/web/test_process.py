@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from books import clock, passwords, people
+from books import clock, passwords, people, sessions
 from local.ports import answers, free_port
 from rules.people import Role
 from tests.faults.plant import PROJECT, Running, until
@@ -50,7 +50,7 @@ def test_ends_while_somebody_follows(
         people.add(conn, "ann", passwords.hashed(PASSWORD), Role.CLERK, now, "test")
         found = people.find(conn, "ann")
         assert found
-        people.open_session(conn, "a token", found.user, now)
+        sessions.open_session(conn, "a token", found.user, now)
     port = free_port()
     told = {
         "DEFRAY_DATABASE_URL": database_url,

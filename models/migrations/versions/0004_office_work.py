@@ -17,6 +17,9 @@ _PEOPLE: Final = """
 ALTER TABLE users ADD COLUMN two_factor_sealed BYTEA;
 ALTER TABLE users ADD COLUMN two_factor_key_id TEXT COLLATE "C";
 ALTER TABLE users ADD COLUMN two_factor_step BIGINT;
+ALTER TABLE users ADD COLUMN logged_in_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE users ADD CONSTRAINT ck_users_two_factor_whole
+    CHECK (num_nonnulls(two_factor_sealed, two_factor_key_id, two_factor_step) IN (0, 3));
 ALTER TABLE sessions ADD COLUMN second_factor_due BOOLEAN DEFAULT false NOT NULL;
 """
 
@@ -60,6 +63,7 @@ CREATE TABLE kept_cards (
     removed_by TEXT COLLATE "C",
     CONSTRAINT pk_kept_cards PRIMARY KEY (id),
     CONSTRAINT fk_kept_cards_customer_id FOREIGN KEY(customer_id) REFERENCES customers (id),
+    CONSTRAINT uq_kept_cards_token UNIQUE (token),
     CONSTRAINT ck_kept_cards_removed_by_somebody CHECK ((removed_at IS NULL) = (removed_by IS NULL))
 );
 CREATE UNIQUE INDEX uq_kept_cards_one_a_customer ON kept_cards (customer_id, fingerprint) WHERE removed_at IS NULL;
