@@ -122,8 +122,8 @@ def keep(payment: int, reason: str, apply_again: bool, by: str) -> None:
 def resolve(payment: int, verdict: str, reason: str, by: str) -> None:
     """Say what became of a charge whose outcome could not be found out (after asking the gateway's support)."""
     from books import inquire, views
-    from cli import words
     from cli.reach import office
+    from papers.story import payment_line
 
     with office() as at:
         with at.transaction() as (conn, now):
@@ -136,7 +136,7 @@ def resolve(payment: int, verdict: str, reason: str, by: str) -> None:
             at.wake.payment(payment, "charge")
         if tally.reversals:
             at.wake.reversals("void", payment)
-    tell(status, words.payment_line(status, at.settings.business_time_zone))
+    tell(status, payment_line(status, at.settings.business_time_zone))
 
 
 @click.command()
@@ -149,8 +149,8 @@ def decide(payment: int, choice: str, reason: str, by: str) -> None:
     """Let a payment in review be charged (what is owed still, or all of it), or cancel it."""
     from books import decide as deciding
     from books import views
-    from cli import words
     from cli.reach import office
+    from papers.story import payment_line
 
     with office() as at:
         with at.transaction() as (conn, now):
@@ -160,7 +160,7 @@ def decide(payment: int, choice: str, reason: str, by: str) -> None:
             status = views.payment(conn, payment)
         if choice != deciding.CANCEL:
             at.wake.payment(payment, "charge")
-    tell(status, words.payment_line(status, at.settings.business_time_zone))
+    tell(status, payment_line(status, at.settings.business_time_zone))
 
 
 @click.group()

@@ -54,12 +54,12 @@ def _fields(value: object) -> dict[str, object]:
 def explain(payment: int) -> None:
     """Tell a payment's whole story: who asked, every attempt and what it proved, what it paid, void and refund."""
     from books import views
-    from cli import words
     from cli.reach import office
+    from papers.story import story_lines
 
     with office() as at, at.reading() as (conn, _):
         story = views.story(conn, payment)
-        tell(story, words.story_lines(story, at.settings.business_time_zone))
+        tell(story, story_lines(story, at.settings.business_time_zone))
 
 
 @click.command()

@@ -20,7 +20,8 @@ from books.views import AtGateway, BatchStatus, Overall
 from cli import sample_people
 from cli.output import table
 from cli.reach import Office, office
-from cli.words import audit_lines, moment, payment_line
+from cli.words import audit_lines
+from papers.story import moment, payment_line
 from producer import sample
 from rules.errors import DefrayError
 from rules.money import for_people

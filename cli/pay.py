@@ -184,7 +184,7 @@ def wait_for(at: Office, payment_id: int, seconds: float) -> PaymentStatus:
 
 
 def _tell_outcome(status: PaymentStatus, key: str, new: bool, zone: Any) -> None:
-    from cli.words import payment_line
+    from papers.story import payment_line
 
     again = [] if new else ["This key was used before for the same: here is the payment of then."]
     tell({"new": new, "idempotency_key": key, "payment": status}, [*again, payment_line(status, zone)])

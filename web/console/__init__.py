@@ -1,6 +1,6 @@
 """The console's windows: one router file a window, its template beside it in web/templates/console/."""
 
-from web.console import customer_payment, find, login, payment, progress, receipt, record
+from web.console import customer_payment, decisions, find, login, payment, progress, receipt, record, story, void
 
 ROUTERS = (
     login.router,
@@ -9,7 +9,10 @@ ROUTERS = (
     progress.router,
     customer_payment.router,
     payment.router,
+    void.router,
+    decisions.router,
     receipt.router,
+    story.router,
 )
 """Every window; a new one is put here."""
 
