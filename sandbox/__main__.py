@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox import payflow, plugnpay
+from sandbox.protocols import PROTOCOLS
 from sandbox.server import Options, Sandbox
 
 CONNECTIONS = 16_384
@@ -31,10 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settling_seconds=options.settling_seconds,
         returns_pending=options.returns_pending,
         keep_requests=options.keep_requests,
-        payflow=payflow.Credentials(
-            options.payflow_user, options.payflow_vendor, options.payflow_partner, options.payflow_password
-        ),
-        plugnpay=plugnpay.Credentials(options.plugnpay_publisher, options.plugnpay_password),
+        credentials=_by_gateway(options.credential),
     )
     _allow_connections()
     # The books only grow and hold no cycles; frequent full collections would walk through all of them.
@@ -55,10 +52,9 @@ async def _serve(sandbox: Sandbox, quiet: bool) -> None:
     await sandbox.start()
     if not quiet:
         base = f"http://{sandbox.options.host}:{sandbox.port}"
-        sys.stdout.write(
-            f"sandbox: payflow {base}/ plugnpay {base}{plugnpay.PATH} control {base}/sandbox/ "
-            f"decoy http://{sandbox.options.host}:{sandbox.decoy_port}/\n"
-        )
+        gateways = " ".join(f"{name} {base}{one.paths[0]}" for name, one in sandbox.gateways.items())
+        decoy = f"http://{sandbox.options.host}:{sandbox.decoy_port}/"
+        sys.stdout.write(f"sandbox: {gateways} control {base}/sandbox/ decoy {decoy}\n")
         sys.stdout.flush()
     await stopped.wait()
     await sandbox.stop()
@@ -78,11 +74,26 @@ def _time_of_day(text: str) -> tuple[int, int]:
     return int(hour), int(minute)
 
 
+def _credential(text: str) -> tuple[str, str, str]:
+    place, _, value = text.partition("=")
+    gateway, _, name = place.partition(".")
+    if not any(kind.name == gateway and name in kind.credentials for kind in PROTOCOLS) or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GATEWAY.NAME=VALUE with a known gateway and name")
+    return gateway, name, value
+
+
+def _by_gateway(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for gateway, name, value in given:
+        found.setdefault(gateway, {})[name] = value
+    return found
+
+
 def _parser() -> argparse.ArgumentParser:
-    defaults, flow, pnp = Options(), payflow.Credentials(), plugnpay.Credentials()
+    defaults = Options()
     parser = argparse.ArgumentParser(
         prog="sandbox",
-        description="Stand-ins for the Payflow Pro and Plug'n Pay gateways with books of their own.",
+        description="Stand-ins for card gateways with books of their own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -98,12 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--settling-seconds", type=float, default=0.0, help="how long a batch stays in settlement")
     add("--returns-pending", action="store_true", help="Plug'n Pay answers returns with pending, not success")
     add("--keep-requests", type=int, default=defaults.keep_requests, help="requests to keep for looking at")
-    add("--payflow-user", default=flow.user, help="USER")
-    add("--payflow-vendor", default=flow.vendor, help="VENDOR")
-    add("--payflow-partner", default=flow.partner, help="PARTNER")
-    add("--payflow-password", default=flow.password, help="PWD")
-    add("--plugnpay-publisher", default=pnp.publisher, help="publisher-name")
-    add("--plugnpay-password", default=pnp.password, help="publisher-password")
+    add(
+        "--credential",
+        action="append",
+        default=[],
+        type=_credential,
+        metavar="GATEWAY.NAME=VALUE",
+        help="what a gateway's clients must say; known are "
+        + ", ".join(f"{kind.name}.{name}" for kind in PROTOCOLS for name in kind.credentials),
+    )
     add("--quiet", action="store_true", help="print nothing")
     return parser
 

@@ -328,18 +328,15 @@ class SandboxClient:
 class SandboxProcess:
     """A sandbox in a process of its own; leaving the context stops it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", base_url: str) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", urls: Mapping[str, str]) -> None:
         self.process = process
-        self.base_url = base_url
-        self.client = SandboxClient(base_url)
+        self.base_url = urls["control"].removesuffix("/sandbox/")
+        self.client = SandboxClient(self.base_url)
+        self._urls = urls
 
-    @property
-    def payflow_url(self) -> str:
-        return f"{self.base_url}/"
-
-    @property
-    def plugnpay_url(self) -> str:
-        return f"{self.base_url}/payment/pnpremote.cgi"
+    def url(self, gateway: str) -> str:
+        """Where a gateway is served, such as `payflow`."""
+        return self._urls[gateway]
 
     def stop(self) -> int:
         """End it in good order (SIGTERM); returns its exit code."""
@@ -371,12 +368,13 @@ class SandboxProcess:
         self.stop()
 
 
-def start(port: int = 0, **options: str | float | bool | Path) -> SandboxProcess:
+def start(port: int = 0, credential: Sequence[str] = (), **options: str | float | bool | Path) -> SandboxProcess:
     """Start `python -m sandbox` and wait until it listens; `options` are its own, with underscores.
 
     Raises SandboxError, with what it printed, if it does not come up.
     """
     command = [sys.executable, "-m", "sandbox", "--port", str(port)]
+    command += [f"--credential={one}" for one in credential]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         if value is True:
@@ -393,14 +391,14 @@ def start(port: int = 0, **options: str | float | bool | Path) -> SandboxProcess
         start_new_session=True,
     )
     line = _first_line(process)
-    words = line.split()
+    words = line.split()[1:]
     if "control" not in words:
         process.kill()
         process.wait()
         if process.stdout:
             process.stdout.close()
         raise SandboxError(f"the sandbox did not start: {line or 'it printed nothing'}")
-    return SandboxProcess(process, words[words.index("control") + 1].removesuffix("/sandbox/"))
+    return SandboxProcess(process, dict(zip(words[::2], words[1::2], strict=True)))
 
 
 def _first_line(process: "subprocess.Popen[bytes]") -> str:

@@ -1,9 +1,11 @@
 """What every gateway of the sandbox offers to the server: read a request, answer it from the books, edit answers."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from sandbox.books import Books, Transaction
 from sandbox.http import Request
 
 OPERATIONS = ("sale", "authorization", "capture", "void", "refund", "inquiry", "other")
@@ -35,6 +37,20 @@ class Call:
     fault: str = ""
     """What is wrong with the request's form, in words, if anything is."""
     force: "Forced | None" = None
+    path: str = ""
+    """Where it came to, without the gateway's own beginning, where that says what is asked."""
+    status: int = 200
+    """The HTTP status of its answer; `answer` sets it."""
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How all gateways of a sandbox behave: what can be changed while it runs."""
+
+    any_amount: bool = False
+    """No amount is a test trigger."""
+    returns_pending: bool = False
+    """Where a gateway knows both, refunds are answered with pending, not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +77,18 @@ class Gateway(Protocol):
 
     name: str
     content_type: str
+    paths: tuple[str, ...]
+    """Where it is served: whole paths, or beginnings that end with `/`. The first is its address for clients."""
+    credentials: ClassVar[Mapping[str, str]]
+    """What clients must say to be let in, by name; each can be changed when the sandbox is started."""
+
+    def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None: ...
 
     def read(self, request: Request) -> Call | Page:
         """What the request asks; a page if it is refused before its content is looked at."""
 
     def answer(self, call: Call) -> str:
-        """Do what was asked, book it, and return the answer's body. A repeat gets the first answer again."""
+        """Do what was asked, book it, set `call.status`, return the body. A repeat gets the first answer again."""
 
     def target(self, call: Call) -> str:
         """The id of the transaction that a void, refund or inquiry is about, or an empty string."""
@@ -85,6 +107,9 @@ class Gateway(Protocol):
 
     def encode(self, body: str) -> bytes:
         """The answer's body as sent."""
+
+    def decide(self, held: Transaction, accepted: bool) -> None:
+        """A person decided about a transaction that is held for review: its code and message say so from now on."""
 
     def redact(self, body: bytes) -> str:
         """A request's body with card number, security code and password masked, else unchanged."""

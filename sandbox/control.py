@@ -90,7 +90,7 @@ class Control:
         return 200, {
             "status": "ok",
             "now": moment(sandbox.clock.now()).isoformat(),
-            "gateways": {"payflow": f"{base}/", "plugnpay": f"{base}/payment/pnpremote.cgi"},
+            "gateways": {name: base + one.paths[0] for name, one in sandbox.gateways.items()},
             "decoy_port": sandbox.decoy_port,
             "requests": sandbox.arrivals.count,
         }
@@ -241,11 +241,7 @@ class Control:
         for one in held:
             accepted = decision == "accept"
             one.state = State.APPROVED if accepted else State.DECLINED
-            if one.gateway == "payflow":
-                one.code = "0" if accepted else "128"
-                one.message = self._sandbox.payflow.verdict(one.code, "")["RESPMSG"]
-            else:
-                one.code = "success" if accepted else "fraud"
+            self._sandbox.gateways[one.gateway].decide(one, accepted)
             books.save(one)
         return 200, {"decided": len(held), "transactions": [_view(one) for one in held]}
 
@@ -258,14 +254,14 @@ class Control:
             "latency_ms": latency.ms,
             "tail_ms": latency.tail_ms,
             "tail_percent": latency.tail_percent,
-            "any_amount": self._sandbox.payflow.any_amount,
+            "any_amount": self._sandbox.behaviour.any_amount,
         }
 
     async def _change_settings(self, rest: str, query: Query, body: Any) -> Answer:
         latency = self._sandbox.latency
         for name, value in body.items():
             if name == "any_amount" and isinstance(value, bool):
-                self._sandbox.payflow.any_amount = self._sandbox.plugnpay.any_amount = value
+                self._sandbox.behaviour.any_amount = value
             elif name in ("latency_ms", "tail_ms", "tail_percent") and isinstance(value, int | float) and value >= 0:
                 setattr(latency, name.removeprefix("latency_") if name == "latency_ms" else name, value)
             else:

@@ -5,13 +5,13 @@ Where the published guides leave a behaviour open, the choice made here is liste
 
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from sandbox.books import UNSETTLED, Books, State, Transaction
 from sandbox.cards import Issuer, acceptable, declines_first
 from sandbox.clock import DAY, moment
-from sandbox.contract import STREET_NUMBER, WITHOUT_TWO_DECIMALS, Call, Page, decimal, masked, minor_units
+from sandbox.contract import STREET_NUMBER, WITHOUT_TWO_DECIMALS, Behaviour, Call, Page, decimal, masked, minor_units
 from sandbox.http import Request
 
 OPERATIONS = {"S": "sale", "A": "authorization", "D": "capture", "V": "void", "C": "refund", "I": "inquiry"}
@@ -87,26 +87,23 @@ DATE = "%Y-%m-%d %H:%M:%S"
 _TAGGED_NAME = re.compile(r"([^=&\[\]]+)\[(\d{1,6})\]=", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What `USER`, `VENDOR`, `PARTNER` and `PWD` must say."""
-
-    user: str = "sandbox"
-    vendor: str = "sandbox"
-    partner: str = "PayPal"
-    password: str = "sandbox-secret"  # noqa: S105
-
-
 class Payflow:
     """The Payflow Pro server. `any_amount` lifts the pilot's rule that sums over 1000 make RESULT codes."""
 
     name = "payflow"
     content_type = "text/namevalue"
+    paths: tuple[str, ...] = ("/payflow", "/")
+    credentials: ClassVar[Mapping[str, str]] = {
+        "user": "sandbox",
+        "vendor": "sandbox",
+        "partner": "PayPal",
+        "password": "sandbox-secret",
+    }
 
-    def __init__(self, books: Books, credentials: Credentials, any_amount: bool = False) -> None:
+    def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None:
         self._books = books
-        self._credentials = credentials
-        self.any_amount = any_amount
+        self._access = credentials
+        self._behaviour = behaviour
 
     # -- reading
 
@@ -146,13 +143,13 @@ class Payflow:
     # -- answering
 
     def answer(self, call: Call) -> str:
-        access = self._credentials
+        access = self._access
         get = call.fields.get
         if (call.fields or not call.fault) and (
-            get("PWD") != access.password
-            or get("USER") != access.user
-            or get("VENDOR") != access.vendor
-            or get("PARTNER") != access.partner
+            get("PWD") != access["password"]
+            or get("USER") != access["user"]
+            or get("VENDOR") != access["vendor"]
+            or get("PARTNER") != access["partner"]
         ):
             return f"RESULT=1&PNREF={_pnref()}&RESPMSG={MESSAGES['1']}"
         if 0 < len(call.request_id) < 33:
@@ -272,7 +269,7 @@ class Payflow:
             return ISSUER[issuer]
         if declines and self._books.declines_of(new.card_hash) < declines:
             return ISSUER[Issuer.INSUFFICIENT_FUNDS]
-        if self.any_amount or call.force is not None or new.amount <= 100_000:
+        if self._behaviour.any_amount or call.force is not None or new.amount <= 100_000:
             return "0", "A", ""
         result = str(new.amount // 100 - 1000)
         return (result if result in MESSAGES and result != "0" else "12"), "", ""
@@ -469,6 +466,10 @@ class Payflow:
 
     def encode(self, body: str) -> bytes:
         return body.encode("latin-1")
+
+    def decide(self, held: Transaction, accepted: bool) -> None:
+        held.code = "0" if accepted else "128"
+        held.message = self.verdict(held.code, "")["RESPMSG"]
 
     def redact(self, body: bytes) -> str:
         text = body.decode("latin-1")

@@ -55,6 +55,7 @@ class Performance:
         await self._steps(self._scenario.before, "before")
         if not self._over and self._body is None:
             self._body = stage.gateway.encode(stage.gateway.answer(stage.call))
+            self._status = stage.call.status
             self._headers = stage.gateway.headers(stage.call)
         if not self._over:
             await self._steps(self._scenario.after, "after")

@@ -6,14 +6,15 @@ the misleading values that recordings show. Choices where the documents are sile
 
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import ClassVar
 from urllib.parse import unquote_plus
 
 from sandbox.books import Books, State, Transaction
 from sandbox.cards import Issuer, acceptable, declines_first
 from sandbox.clock import DAY, moment
-from sandbox.contract import STREET_NUMBER, WITHOUT_TWO_DECIMALS, Call, Page, decimal, masked, minor_units
+from sandbox.contract import STREET_NUMBER, WITHOUT_TWO_DECIMALS, Behaviour, Call, Page, decimal, masked, minor_units
 from sandbox.http import Request
 
 PATH = "/payment/pnpremote.cgi"
@@ -93,27 +94,18 @@ SECRET = frozenset({"card-number", "card-cvv", "publisher-password"})
 YEAR = 365 * DAY
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What `publisher-name` and `publisher-password` must say."""
-
-    publisher: str = "pnpdemo"
-    password: str = "sandbox-secret"  # noqa: S105
-
-
 class PlugnPay:
     """The Plug'n Pay server. `any_amount` lifts the test account's rule that 1500.00 is declined."""
 
     name = "plugnpay"
     content_type = "text/html"
+    paths: tuple[str, ...] = (PATH,)
+    credentials: ClassVar[Mapping[str, str]] = {"publisher": "pnpdemo", "password": "sandbox-secret"}
 
-    def __init__(
-        self, books: Books, credentials: Credentials, any_amount: bool = False, returns_pending: bool = False
-    ) -> None:
+    def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None:
         self._books = books
-        self._credentials = credentials
-        self._returns_pending = returns_pending
-        self.any_amount = any_amount
+        self._access = credentials
+        self._behaviour = behaviour
 
     # -- reading
 
@@ -145,8 +137,8 @@ class PlugnPay:
         get = call.fields.get
         if not get("publisher-name"):
             return self._finish(call, self._body(call, "P98"))
-        access = self._credentials
-        if get("publisher-name") != access.publisher or get("publisher-password") != access.password:
+        access = self._access
+        if get("publisher-name") != access["publisher"] or get("publisher-password") != access["password"]:
             return self._finish(call, self._body(call, "P91"))
         match call.operation:
             case "sale":
@@ -237,7 +229,7 @@ class PlugnPay:
             sale.state = State.REFUSED if status == "problem" else State.DECLINED
         extra = (
             f"&auth%2dcode={sale.auth_code}&auth%5fdate={moment(sale.booked_at):%Y%m%d}"
-            f"&merchant={encode(self._credentials.publisher)}"
+            f"&merchant={encode(self._access['publisher'])}"
             f"&amount={encode(f'{sale.currency.lower()} {decimal(sale.amount)}')}" + extra
         )
         if forced is not None:
@@ -272,7 +264,7 @@ class PlugnPay:
         declines = declines_first(call.card)
         if declines and self._books.declines_of(sale.card_hash) < declines:
             return ISSUER[Issuer.INSUFFICIENT_FUNDS], ""
-        if amount == "1500.00" and not self.any_amount:
+        if amount == "1500.00" and not self._behaviour.any_amount:
             return "200", ""
         return "00", ""
 
@@ -293,7 +285,7 @@ class PlugnPay:
         """Book what was done to `changed` under the sale's orderID, and word the answer as recordings show it."""
         new = self._operation(call, sale, amount)
         new.state = state
-        pending = call.operation == "refund" and self._returns_pending
+        pending = call.operation == "refund" and self._behaviour.returns_pending
         new.code = "pending" if pending else "success"
         new.message = aux
         new.original = changed.id
@@ -439,7 +431,7 @@ class PlugnPay:
             credit.code, credit.message = "problem", "Required data is missing."
             credit.reply = self._body(call, "P58", order_id=credit.id)
         else:
-            credit.code = "pending" if self._returns_pending else "success"
+            credit.code = "pending" if self._behaviour.returns_pending else "success"
             credit.state = State.APPROVED
             credit.reply = self._body(call, credit.code, order_id=credit.id)
         self._books.book(credit)
@@ -506,6 +498,9 @@ class PlugnPay:
 
     def encode(self, body: str) -> bytes:
         return body.encode("latin-1") + b"\n"
+
+    def decide(self, held: Transaction, accepted: bool) -> None:
+        held.code = "success" if accepted else "fraud"
 
     def redact(self, body: bytes) -> str:
         pairs = []

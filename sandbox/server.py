@@ -6,14 +6,13 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import payflow as payflow_protocol
-from sandbox import plugnpay as plugnpay_protocol
 from sandbox.books import Books
 from sandbox.clock import Clock
-from sandbox.contract import Call, Gateway, Page
+from sandbox.contract import Behaviour, Call, Gateway, Page
 from sandbox.control import Control
 from sandbox.http import BACKLOG, Connection, Request, response
 from sandbox.performance import Performance, Stage
+from sandbox.protocols import PROTOCOLS
 from sandbox.scenarios import Scenarios
 from sandbox.wire import Arrivals
 
@@ -48,8 +47,8 @@ class Options:
     settling_seconds: float = 0.0
     returns_pending: bool = False
     keep_requests: int = 5000
-    payflow: payflow_protocol.Credentials = field(default_factory=payflow_protocol.Credentials)
-    plugnpay: plugnpay_protocol.Credentials = field(default_factory=plugnpay_protocol.Credentials)
+    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By gateway and name; what is not given is as the gateway's class says."""
 
 
 class Sandbox:
@@ -63,15 +62,13 @@ class Sandbox:
         self.latency = Latency(options.latency_ms, options.tail_ms, options.tail_percent)
         self.arrivals = Arrivals(options.keep_requests)
         self.decoy_arrivals = Arrivals(options.keep_requests)
-        self.payflow = payflow_protocol.Payflow(self.books, options.payflow, options.any_amount)
-        self.plugnpay = plugnpay_protocol.PlugnPay(
-            self.books, options.plugnpay, options.any_amount, options.returns_pending
-        )
-        self.routes: Mapping[str, Gateway] = {
-            "/": self.payflow,
-            "/payflow": self.payflow,
-            plugnpay_protocol.PATH: self.plugnpay,
+        self.behaviour = Behaviour(options.any_amount, options.returns_pending)
+        self.gateways: Mapping[str, Gateway] = {
+            kind.name: kind(self.books, {**kind.credentials, **options.credentials.get(kind.name, {})}, self.behaviour)
+            for kind in PROTOCOLS
         }
+        self.routes: Mapping[str, Gateway] = {path: one for one in self.gateways.values() for path in one.paths}
+        self._beginnings = [path for path in self.routes if path.endswith("/") and path != "/"]
         self.port = 0
         self.decoy_port = 0
         self._control = Control(self)
@@ -109,7 +106,7 @@ class Sandbox:
         task.add_done_callback(self._playing.discard)
 
     def _serve(self, request: Request, connection: Connection) -> None:
-        gateway = self.routes.get(request.path)
+        gateway = self._gateway(request.path)
         if gateway is None:
             if request.path.startswith("/sandbox/"):
                 self._run_aside(self._control.serve(request, connection), connection)
@@ -131,15 +128,21 @@ class Sandbox:
             self._run_aside(Performance(stage, scenario).play(latency), connection)
             return
         body = gateway.encode(gateway.answer(read))
-        raw = response(200, gateway.content_type, body, gateway.headers(read))
+        raw = response(read.status, gateway.content_type, body, gateway.headers(read))
         if latency:
             self._loop.call_later(latency, connection.reply, raw)
         else:
             connection.reply(raw)
 
+    def _gateway(self, path: str) -> Gateway | None:
+        whole = self.routes.get(path)
+        if whole is not None:
+            return whole
+        return next((self.routes[beginning] for beginning in self._beginnings if path.startswith(beginning)), None)
+
     def _serve_decoy(self, request: Request, connection: Connection) -> None:
         """Count what followed a redirect; nothing is booked, whatever it says."""
-        gateway = self.routes.get(request.path, self.payflow)
+        gateway = self._gateway(request.path) or self.routes["/"]
         read = gateway.read(request)
         self.decoy_arrivals.add(self.clock.now(), gateway, request, read if isinstance(read, Call) else None)
         connection.reply(response(404, "text/plain", b"sandbox: this port only counts\n"))

@@ -96,11 +96,11 @@ def environment(sandbox: SandboxProcess, database_url: str, redis_url: str, fold
         "DEFRAY_BUSINESS_TIME_ZONE": "America/New_York",
         "DEFRAY_GATEWAYS": "payflow,plugnpay",
         "DEFRAY_CARD_ROUTES": "amex=plugnpay,*=payflow",
-        "DEFRAY_PAYFLOW_URL": sandbox.payflow_url,
+        "DEFRAY_PAYFLOW_URL": sandbox.url("payflow"),
         "DEFRAY_PAYFLOW_USER": "sandbox",
         "DEFRAY_PAYFLOW_VENDOR": "sandbox",
         "DEFRAY_PAYFLOW_PASSWORD": "sandbox-secret",
-        "DEFRAY_PLUGNPAY_URL": sandbox.plugnpay_url,
+        "DEFRAY_PLUGNPAY_URL": sandbox.url("plugnpay"),
         "DEFRAY_PLUGNPAY_PUBLISHER_NAME": "pnpdemo",
         "DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD": "sandbox-secret",
     }

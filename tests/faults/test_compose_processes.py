@@ -100,7 +100,7 @@ def plant(compose: Compose, tmp_path: Path) -> Iterator[Plant]:
     engine = create_engine(Path(told["DEFRAY_DATABASE_URL_FILE"]).read_text())
     sandbox_log = tmp_path / "sandbox.log"
     gateways = Running("sandbox", compose.command("sandbox"), compose.environment("sandbox"), sandbox_log)
-    sandbox = SandboxProcess(gateways.process, f"http://127.0.0.1:{compose.instead['8181']}")
+    sandbox = SandboxProcess(gateways.process, {"control": f"http://127.0.0.1:{compose.instead['8181']}/sandbox/"})
     try:
         gateways.wait_for("control")
         built = Plant(engine, sandbox, tmp_path, told, [gateways])

@@ -78,7 +78,7 @@ class Story:
         return builders.gateway(self.name, self._url(process), read_timeout=HURRIED)
 
     def _url(self, process: SandboxProcess) -> str:
-        return str(getattr(process, f"{self.name}_url"))
+        return process.url(self.name)
 
     # -- a sale that is answered
 

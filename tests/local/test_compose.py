@@ -13,8 +13,8 @@ import yaml
 import settings
 from gateways.http import HttpClient
 from local import compose_secrets, topology
-from sandbox.payflow import Credentials as PayflowCredentials
-from sandbox.plugnpay import Credentials as PlugnPayCredentials
+from sandbox.payflow import Payflow
+from sandbox.plugnpay import PlugnPay
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -109,14 +109,13 @@ def test_environments_are_settings(compose: Mapping[str, Any], tmp_path: Path, m
         located = {name: value.replace("/run/secrets", str(secrets)) for name, value in given.items()}
         found = settings.load({**located, **example})
         assert found.servers()[0] == (secrets / "database_url").read_text()
-    payflow, plugnpay = PayflowCredentials(), PlugnPayCredentials()
-    assert (found.payflow_user, found.payflow_password) == (payflow.user, payflow.password)
-    assert found.plugnpay_publisher_name == plugnpay.publisher
-    assert found.plugnpay_publisher_password == plugnpay.password
-    for url in (found.payflow_url, found.plugnpay_url):
-        host = urlsplit(url or "").hostname
-        assert [host] == compose["services"]["sandbox"]["networks"]["default"]["aliases"]
-        HttpClient(url or "", {}, pool_size=1, connect_timeout=1, read_timeout=1)
+    payflow, plugnpay = found.gateway_config["payflow"], found.gateway_config["plugnpay"]
+    assert {name: payflow[name] for name in Payflow.credentials} == Payflow.credentials
+    assert plugnpay["publisher_name"] == PlugnPay.credentials["publisher"]
+    assert plugnpay["publisher_password"] == PlugnPay.credentials["password"]
+    for url in (payflow["url"], plugnpay["url"]):
+        assert [urlsplit(url).hostname] == compose["services"]["sandbox"]["networks"]["default"]["aliases"]
+        HttpClient(url, {}, pool_size=1, connect_timeout=1, read_timeout=1)
 
 
 def test_every_lasting_service_has_a_health_check(compose: Mapping[str, Any]) -> None:

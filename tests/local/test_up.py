@@ -17,9 +17,9 @@ from local.lock import AlreadyInUse
 from local.ports import answers, free_port
 from local.postgres import Postgres
 from local.valkey import Valkey
-from sandbox.payflow import Credentials as PayflowCredentials
+from sandbox.payflow import Payflow
 from sandbox.plugnpay import PATH as PLUGNPAY_PATH
-from sandbox.plugnpay import Credentials as PlugnPayCredentials
+from sandbox.plugnpay import PlugnPay
 
 THEIRS = {"DEFRAY_DATABASE_URL": "postgresql://me:pw@db.example/books", "DEFRAY_REDIS_URL": "redis://mq.example/0"}
 
@@ -100,15 +100,10 @@ def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
     found = up.gateways(place, {})
     assert found["DEFRAY_PAYFLOW_URL"] == "http://127.0.0.1:18181/payflow"
     assert found["DEFRAY_PLUGNPAY_URL"] == f"http://127.0.0.1:18181{PLUGNPAY_PATH}"
-    payflow, plugnpay = PayflowCredentials(), PlugnPayCredentials()
-    assert [found[f"DEFRAY_PAYFLOW_{name}"] for name in ("USER", "VENDOR", "PARTNER", "PASSWORD")] == [
-        payflow.user,
-        payflow.vendor,
-        payflow.partner,
-        payflow.password,
-    ]
-    assert found["DEFRAY_PLUGNPAY_PUBLISHER_NAME"] == plugnpay.publisher
-    assert found["DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD"] == plugnpay.password
+    for name, value in Payflow.credentials.items():
+        assert found[f"DEFRAY_PAYFLOW_{name.upper()}"] == value
+    assert found["DEFRAY_PLUGNPAY_PUBLISHER_NAME"] == PlugnPay.credentials["publisher"]
+    assert found["DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD"] == PlugnPay.credentials["password"]
     assert settings.load(found).gateways == ("payflow", "plugnpay")
 
 

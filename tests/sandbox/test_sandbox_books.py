@@ -260,9 +260,8 @@ def test_a_taken_port_is_said_in_words(running_sandbox: SandboxProcess) -> None:
 def test_credentials_are_options(tmp_path: Path) -> None:
     """A sandbox can stand in for one's own merchant accounts."""
     del tmp_path
-    with start(
-        payflow_user="acme", payflow_vendor="acme", payflow_password="x9", plugnpay_publisher="acmepub"
-    ) as process:
+    accounts = ("payflow.user=acme", "payflow.vendor=acme", "payflow.password=x9", "plugnpay.publisher=acmepub")
+    with start(credential=accounts) as process:
         login = {"USER": "acme", "VENDOR": "acme", "PWD": "x9"}
         assert sale(process.base_url, "K1", **login)["RESULT"] == "0"
         assert sale(process.base_url, "K2")["RESULT"] == "1"
@@ -309,7 +308,7 @@ def test_health_names_the_gateways(url: str, control: SandboxClient) -> None:
     """What a health check and a person look at first."""
     told = control.health()
     assert told["status"] == "ok"
-    assert told["gateways"] == {"payflow": f"{url}/", "plugnpay": f"{url}/payment/pnpremote.cgi"}
+    assert told["gateways"] == {"payflow": f"{url}/payflow", "plugnpay": f"{url}/payment/pnpremote.cgi"}
 
 
 @pytest.mark.parametrize(

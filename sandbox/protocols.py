@@ -1,0 +1,10 @@
+"""The gateways that the sandbox stands in for. Adding one means its file, and its line here."""
+
+from typing import Final
+
+from sandbox.contract import Gateway
+from sandbox.payflow import Payflow
+from sandbox.plugnpay import PlugnPay
+
+PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay)
+"""Their classes (contract.Gateway), in the order in which they are listed."""
