@@ -196,6 +196,12 @@ Index(
     customer_credits.c.id,
     postgresql_where=customer_credits.c.balance_minor > 0,
 )
+Index(
+    "ix_credits_used_up",
+    customer_credits.c.customer_id,
+    customer_credits.c.id,
+    postgresql_where=customer_credits.c.balance_minor == 0,
+)
 
 allocations = Table(
     "allocations",
