@@ -52,6 +52,7 @@ class Figures:
     def __init__(self, rows):
         self.machine = next(row for row in rows if row["bench"] == "machine")
         self.loads = [row["load"] for row in rows]
+        self.finds = [row for row in rows if row["bench"] == "find"]
         self.charges = collections.defaultdict(list)
         self.spreads = collections.defaultdict(list)
         self.clients = collections.defaultdict(list)
@@ -146,6 +147,10 @@ class Figures:
         ]
         return table(["client, one process, 50 ms", "requests/s", "client CPU µs", "gateway CPU µs"], rows)
 
+    def finding(self):
+        rows = [[one["asked"], number(one["median_ms"]), number(one["worst_ms"])] for one in self.finds]
+        return table(["ms to find a customer by", "median", "worst of 20"], rows)
+
     def text(self):
         machine = self.machine
         lines = [
@@ -162,6 +167,7 @@ class Figures:
             ("Posting without a gateway", self.posting()),
             ("One check over many invoices", self.spreading()),
             ("What an HTTP client can do", self.limits()),
+            ("Finding a customer among a million, in the console", self.finding()),
         ):
             lines += [f"### {heading}", "", *part]
         return "\n".join(lines)
