@@ -79,13 +79,13 @@ def complete(conn: Connection, token: str, new_token: str, user: User, now: date
     return True
 
 
-def session(conn: Connection, token: str, now: datetime) -> Session | None:
-    """What is under a token; None where it ended, or its user was disabled. Writes down that it is used."""
+def session(conn: Connection, token: str, now: datetime, *, used: bool = True) -> Session | None:
+    """What is under a token; None where it ended, or its user was disabled. Writes down that it is `used`."""
     known = {"hash": hashed(token), "now": now, "idle_since": now - IDLE}
     row = conn.execute(_SESSION, known).one_or_none()
     if row is None:
         return None
-    if row.seen_at < now - SEEN_EVERY:
+    if used and row.seen_at < now - SEEN_EVERY:
         conn.execute(_SEEN, known)
     return Session(user_of(row._mapping), row.second_factor_due)
 

@@ -82,6 +82,20 @@ def began(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) 
     return found
 
 
+def watching(request: Request, at: Annotated[Office, Depends(of)]) -> people.User | None:
+    """The dependency of what an open page asks by itself: no use of the session, which ends all the same when idle.
+
+    None where it has ended: such a page is not led away from what is being entered.
+    """
+    token = session_token(request)
+    with at.reading() as (conn, now):
+        found = sessions.session(conn, token, now, used=False) if token else None
+    if found is None or found.second_factor_due:
+        return None
+    request.state.user = found.user
+    return found.user
+
+
 def _session(request: Request, at: Office) -> tuple[sessions.Session, str]:
     token = session_token(request)
     with at.transaction() as (conn, now):
@@ -95,6 +109,8 @@ Clerk = Annotated[people.User, Depends(require(Role.CLERK))]
 """A handler's parameter for everybody who is logged in: `user: Clerk`; likewise the next two."""
 Supervisor = Annotated[people.User, Depends(require(Role.SUPERVISOR))]
 Admin = Annotated[people.User, Depends(require(Role.ADMIN))]
+Watching = Annotated[people.User | None, Depends(watching)]
+"""A handler's parameter for what an open page asks by itself, reading only: `user: Watching`."""
 Began = Annotated[sessions.Session, Depends(began)]
 """A handler's parameter where the second factor may still be due: `began: Began`."""
 
