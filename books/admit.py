@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from books.history import tell
 from rules import states
 from rules.errors import Fault
 from rules.overlap import Claim, UnderWay, too_much, unknown_beside
@@ -143,11 +144,12 @@ _TELL = text(f"""
     FROM payments p WHERE {_OURS} ORDER BY p.id""")
 
 
-def admit(conn: Connection, fresh: Fresh, refuse_alike: bool = False) -> list[Refusal]:
+def admit(conn: Connection, fresh: Fresh, refuse_alike: bool = False, allow_unknown: bool = False) -> list[Refusal]:
     """Lock the customers and return the payments that must not be committed, each once, by id.
 
     `refuse_alike`: of payments that ask for the same word by word only the first may pass (rows of a file that have
-    no keys of their own).
+    no keys of their own). `allow_unknown`: somebody with the right to it said that they may overlap with a charge
+    whose outcome is unknown (R8a).
     """
     if not fresh.payment_ids:
         return []
@@ -159,8 +161,8 @@ def admit(conn: Connection, fresh: Fresh, refuse_alike: bool = False) -> list[Re
             refusals[payment_id] = PAYS_NOTHING
     if conn.execute(_ANY_CARD, ours).scalar_one():
         for payment_id in _too_much(conn, ours):
-            refusals.setdefault(payment_id, _OVERLAP)
-        for payment_id, other in _beside_unknown(conn, ours):
+            refusals.setdefault(payment_id, OVERLAP)
+        for payment_id, other in () if allow_unknown else _beside_unknown(conn, ours):
             refusals[payment_id] = _unknown(other)
     if refuse_alike:
         for payment_id in conn.execute(_ALIKE, ours).scalars():
@@ -178,6 +180,13 @@ def announce(conn: Connection, fresh: Fresh, now: datetime, by: str) -> None:
     """Append the event `payment.requested` of every payment that passed."""
     if fresh.payment_ids:
         conn.execute(_TELL, {**_ours(fresh), "now": now, "by": by})
+
+
+def announce_although_unknown(conn: Connection, fresh: Fresh, now: datetime, by: str) -> None:
+    """Append an event for every payment that passed beside a charge whose outcome is unknown: who allowed it (R8a)."""
+    for payment_id, other in _beside_unknown(conn, _ours(fresh)):
+        why = f"allowed although the outcome of payment {other} is unknown"
+        tell(conn, "payment.allowed_although_unknown", now, by, why, payment_id=payment_id)
 
 
 def _ours(fresh: Fresh) -> dict[str, int | None]:
@@ -214,12 +223,16 @@ def _beside_unknown(conn: Connection, ours: dict[str, int | None]) -> list[tuple
     return unknown_beside(unknown, (UnderWay(*row) for row in rows))
 
 
-_OVERLAP: Final = Fault(
+OVERLAP: Final = Fault(
     "amount",
     "",
     "with the card payments under way it exceeds what the invoices owe",
     "Wait until those have ended, or say allow_overlap if both are meant",
 )
+"""What is wrong with a request that overlaps (R8a)."""
+
+UNTIL_KNOWN: Final = "Wait until it is known: the gateway is being asked"
+"""How to mend a request that overlaps with a charge whose outcome is unknown (R8a, B01)."""
 
 _ALIKE_ROWS: Final = Fault(
     "row",
@@ -231,4 +244,4 @@ _ALIKE_ROWS: Final = Fault(
 
 def _unknown(payment_id: int) -> Fault:
     problem = f"the outcome of payment {payment_id}, which is meant for the same invoices, is unknown"
-    return Fault("invoices", "", problem, "Wait until it is known: the gateway is being asked")
+    return Fault("invoices", "", problem, UNTIL_KNOWN)

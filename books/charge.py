@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim
+from books import apart, claim, kept_cards
 from books.history import Move, Subject, advance
 from books.sweep import tend
 from books.tally import Tally
@@ -282,7 +282,7 @@ def _turn(conn: Connection, turns: Sequence[tuple[Row[Any], str, str]], tally: T
         by,
         {"reason": [why for _, _, why in turns]},
     )
-    for payment, move, _ in turns:
+    for _, move, _ in turns:
         tally.count(move)
-        if move != "ask" and payment.card_once:
-            tally.spent_cards.append(payment.card_token)
+    ended = [payment.id for payment, move, _ in turns if move != "ask" and payment.card_once]
+    tally.spent_cards += kept_cards.spent(conn, ended)

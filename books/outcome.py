@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, void
+from books import apart, claim, kept_cards, void
 from books.charge import card_counts, facts_of
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
@@ -144,7 +144,8 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     if turns.posts:
         post(conn, turns.posts, turns.amounts, now, terms.today(now), by)
         tally.posted += len(turns.posts)
-        tally.spent_cards += [payment.card_token for payment in turns.posts if payment.card_once]
+    ended = [*turns.posts, *(turn.payment for turn in turns.payments if turn.move in {"decline", "cancel"})]
+    tally.spent_cards += kept_cards.spent(conn, [payment.id for payment in ended if payment.card_once])
     if turns.ask_again:
         due = {"ids": [sale_id for sale_id, _ in turns.ask_again], "dues": [at for _, at in turns.ask_again]}
         conn.execute(_ASK_AGAIN, due)
@@ -315,5 +316,3 @@ def _write_payments(conn: Connection, turns: Sequence[_PaymentTurn], tally: Tall
     )
     for turn in turns:
         tally.count(turn.move)
-        if turn.move in {"decline", "cancel"} and turn.payment.card_once:
-            tally.spent_cards.append(turn.payment.card_token)

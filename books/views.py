@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
+from books import kept_cards
 from books.sweep import GRACE
 from rules.errors import NotFound, shown
 
@@ -518,7 +519,6 @@ _INVOICES_NAMED = text("""
     SELECT n.number, i.id FROM unnest(CAST(:numbers AS text[])) WITH ORDINALITY AS n(number, place)
     LEFT JOIN invoices i ON i.customer_id = :customer_id AND i.currency = :currency AND i.number = n.number
     ORDER BY n.place""")
-_CARD_OF_ITS_OWN = text("SELECT card_token FROM payments WHERE id = :id AND card_once")
 
 
 def customer(conn: Connection, number: str) -> int:
@@ -540,9 +540,8 @@ def invoices_named(conn: Connection, customer_id: int, currency: str, numbers: S
 
 
 def card_of_its_own(conn: Connection, payment_id: int) -> str | None:
-    """The token of a card that came with this payment, for it alone: not needed once the payment has ended (C2)."""
-    found: str | None = conn.execute(_CARD_OF_ITS_OWN, {"id": payment_id}).scalar_one_or_none()
-    return found
+    """The token of a card that came with this payment, for it alone, and is not needed now that it has ended (C2)."""
+    return next(iter(kept_cards.spent(conn, [payment_id])), None)
 
 
 _POSTED_CHARGE = text("""

@@ -64,6 +64,7 @@ kept_cards = Table(
     words("kept_by"),
     moment("removed_at"),
     words("removed_by", nullable=True),
+    UniqueConstraint("token"),
     CheckConstraint("(removed_at IS NULL) = (removed_by IS NULL)", name="removed_by_somebody"),
 )
 """Cards that a customer let the office keep for later payments."""

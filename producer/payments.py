@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from books import admit, clock, record
+from books import admit, clock, kept_cards, record
 from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
@@ -32,6 +32,8 @@ GROUP_NAMES: Final = 20_000
 
 LANE_PAYMENTS: Final = 100
 """Payments for which one more lane is worth its message."""
+
+_REMOVED: Final = Fault("card_token", "", "the card is not kept any more", "Enter the card again, or choose another")
 
 Asked = Mapping[str, object] | PaymentRequest
 """A request in words, as `rules.requests.check` reads it, or one that was checked."""
@@ -81,17 +83,30 @@ class Producer:
         self._when_owed_less = when_owed_less
 
     def pay(
-        self, asked: Asked, card: Card | None = None, *, caller: str, by: str, card_once: bool = False
+        self,
+        asked: Asked,
+        card: Card | None = None,
+        *,
+        caller: str,
+        by: str,
+        card_once: bool = False,
+        keep_card: bool = False,
+        allow_unknown: bool = False,
     ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
         `card_once`: the card that `card_token` stands for was taken for this payment alone, as a `card` that is given
-        always is: its number is dropped when no more attempt is to come (C2).
+        always is: its number is dropped when no more attempt is to come (C2). `keep_card`: the customer agreed that the
+        office keeps it for later payments; one that nobody would charge is not kept. `allow_unknown`: somebody with the
+        right to it says that this one is charged although the outcome of an overlapping charge is unknown (R8a); both
+        are meant then, as with `allow_overlap`.
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
             now, today = self._moment(conn)
             request = _checked(asked, today, card)
+            if allow_unknown:
+                request = replace(request, allow_overlap=True)
             cards: dict[str, SealedCard] = {}
             if card is not None:
                 sealed = self._seal(conn, card, request.currency, now)
@@ -99,9 +114,8 @@ class Producer:
                 cards = {sealed.token: sealed}
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
-            origin = record.Origin(
-                caller, by, card_once=request.card_token is not None and (card_once or card is not None)
-            )
+            once = request.card_token is not None and not keep_card and (card_once or card is not None)
+            origin = record.Origin(caller, by, card_once=once)
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)
@@ -109,9 +123,13 @@ class Producer:
                 transaction.rollback()  # with it goes a card that was sealed once more
                 return outcome
             fresh = admit.Fresh([outcome.payment_id])
-            if refusals := admit.admit(conn, fresh):
+            if refusals := admit.admit(conn, fresh, allow_unknown=allow_unknown):
                 raise RequestRefused([refusal.fault for refusal in refusals])
             admit.announce(conn, fresh, now, by)
+            if allow_unknown:
+                admit.announce_although_unknown(conn, fresh, now, by)
+            if request.card_token:
+                self._settle_card(conn, outcome, request.card_token, once, keep_card, now, by)
         self._wake.payment(outcome.payment_id, outcome.step)
         return outcome
 
@@ -183,10 +201,10 @@ class Producer:
                 raise RequestRefused([admit.PAYS_NOTHING])
             return preview(conn, resolved)
 
-    def keep_cards(self, cards: Sequence[Card]) -> list[SealedCard]:
-        """Seal cards for requests that name them by their tokens; in the order given."""
+    def keep_cards(self, cards: Sequence[Card], customer_id: int | None = None) -> list[SealedCard]:
+        """Seal cards for requests that name them by their tokens; in the order given. `customer_id`: whose they are."""
         with self._engine.begin() as conn:
-            return self._vault.seal(conn, cards, clock.now(conn))
+            return self._vault.seal(conn, cards, clock.now(conn), [customer_id] * len(cards))
 
     def find_batch(self, caller: str, idempotency_key: str) -> int | None:
         """The batch that was handed in under this key before, if any."""
@@ -196,6 +214,18 @@ class Producer:
     def _moment(self, conn: Connection) -> tuple[datetime, date]:
         now = clock.now(conn)
         return now, now.astimezone(self._zone).date()
+
+    def _settle_card(
+        self, conn: Connection, recorded: record.Recorded, token: str, once: bool, keep: bool, now: datetime, by: str
+    ) -> None:
+        """What becomes of the card of a payment that was just recorded, under its customer's lock."""
+        if kept_cards.was_removed(conn, token):
+            raise RequestRefused([_REMOVED])
+        if recorded.step == "post":
+            if once or keep:
+                self._vault.drop_keys(conn, [token])  # R7: it is never charged, so it need not be known
+        elif keep:
+            self._vault.drop_keys(conn, kept_cards.keep(conn, recorded.payment_id, now, by))
 
     def _seal(self, conn: Connection, card: Card, currency: str, now: datetime) -> SealedCard:
         [sealed] = self._vault.seal(conn, [card], now)

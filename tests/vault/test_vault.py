@@ -81,7 +81,7 @@ def refused(vault: Vault, connection: Connection, token: str) -> CardUnavailable
 def test_sealed_and_opened(vault: Vault, connection: Connection, keyring: Keyring) -> None:
     """C1: what was sealed is opened again whole, and outside there is a token and what may be shown."""
     [sealed] = vault.seal(connection, [CARD], NOW, [17])
-    assert sealed == SealedCard(sealed.token, Brand.VISA, "1111", 12, 2039, keyring.fingerprint(NUMBER))
+    assert sealed == SealedCard(sealed.token, Brand.VISA, "1111", 12, 2039, keyring.fingerprint(NUMBER), 17)
     assert len(sealed.token) == len("card_") + 22
     assert opened(vault, connection, sealed.token) == CARD
     assert vault.facts(connection, [sealed.token, "card_none"]) == {sealed.token: sealed}
