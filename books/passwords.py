@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from threading import BoundedSemaphore
 from typing import Final
@@ -10,7 +11,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 _HASHER: Final = PasswordHasher()
+_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 _AT_ONCE: Final = BoundedSemaphore(4)  # each takes 64 MiB
+
+
+def drawn() -> str:
+    """A new password that can be read out: four groups of four, 79 bits."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
 
 
 def hashed(password: str) -> str:

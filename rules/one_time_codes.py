@@ -34,4 +34,4 @@ def step_of_code(secret: str, code: str, now: datetime, last_used: int | None) -
 
 def address_of(secret: str, name: str, issuer: str) -> str:
     """What an authenticator reads from the picture."""
-    return TOTP(secret, digits=DIGITS, interval=STEP_SECONDS).provisioning_uri(name, issuer_name=issuer)
+    return TOTP(secret, digits=DIGITS, interval=STEP_SECONDS).provisioning_uri(name=name, issuer_name=issuer)

@@ -7,11 +7,13 @@ from enum import StrEnum
 from typing import Final
 
 from rules.errors import Fault, shown
+from rules.money import parse_decimal, to_decimal
 
 PASSWORD_MIN: Final = 10
 PASSWORD_MAX: Final = 200
 """Characters of a password: NIST SP 800-63B asks for length and for nothing else."""
 
+_TWO_PLACES: Final = "USD"  # a limit holds in any currency: this one stands for all that have cents
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
@@ -49,3 +51,18 @@ def check_password(password: str, name: str) -> Fault | None:
 def within(amount_minor: int, limit_minor: int | None) -> bool:
     """Whether somebody may do this alone; above the limit a second person approves. None: no limit."""
     return limit_minor is None or amount_minor <= limit_minor
+
+
+def check_limit(text: str, field: str) -> int | Fault | None:
+    """A limit in minor units from a text such as "100.00", for currencies with two places; None: no limit (blank)."""
+    tidy = text.strip()
+    if not tidy:
+        return None
+    if tidy.strip("0") in ("", "."):
+        return 0
+    return parse_decimal(tidy, _TWO_PLACES, field)
+
+
+def limit_in_words(limit_minor: int | None) -> str:
+    """A limit as `check_limit` reads it; "" for none."""
+    return "" if limit_minor is None else to_decimal(limit_minor, _TWO_PLACES)

@@ -1,6 +1,19 @@
 """The console's windows: one router file a window, its template beside it in web/templates/console/."""
 
-from web.console import customer_payment, decisions, find, login, payment, progress, receipt, record, story, void
+from web.console import (
+    customer_payment,
+    decisions,
+    find,
+    login,
+    me,
+    payment,
+    progress,
+    receipt,
+    record,
+    story,
+    users,
+    void,
+)
 
 ROUTERS = (
     login.router,
@@ -13,6 +26,8 @@ ROUTERS = (
     decisions.router,
     receipt.router,
     story.router,
+    me.router,
+    users.router,
 )
 """Every window; a new one is put here."""
 
