@@ -112,3 +112,4 @@ mails = Table(
 
 Index("ix_mails_due", mails.c.due_at, postgresql_where=mails.c.next_step.isnot(None))
 Index("ix_mails_payment", mails.c.payment_id)
+Index("ix_mails_failed", mails.c.ended_at, postgresql_where=mails.c.state == "failed")

@@ -100,6 +100,7 @@ CREATE TABLE mails (
 );
 CREATE INDEX ix_mails_due ON mails (due_at) WHERE next_step IS NOT NULL;
 CREATE INDEX ix_mails_payment ON mails (payment_id);
+CREATE INDEX ix_mails_failed ON mails (ended_at) WHERE state = 'failed';
 """
 
 _INDEXES: Final = """
