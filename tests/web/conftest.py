@@ -115,6 +115,22 @@ def clerk(visitor: Visitor) -> Visitor:
     return visitor
 
 
+@pytest.fixture
+def sue(new_visitor: Callable[[], Visitor]) -> Visitor:
+    """Another browser, in which Sue, a supervisor, is logged in."""
+    visitor = new_visitor()
+    assert visitor.log_in("sue").status_code == 303
+    return visitor
+
+
+@pytest.fixture
+def ada(new_visitor: Callable[[], Visitor]) -> Visitor:
+    """Another browser, in which Ada, an admin, is logged in."""
+    visitor = new_visitor()
+    assert visitor.log_in("ada").status_code == 303
+    return visitor
+
+
 @dataclass
 class Books:
     """What a test finds in the database."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,6 @@ __all__ = ["house", "sandbox", "sandbox_process"]
 def settings(sandbox: Any, database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     """Settings of a web process that has gateways; those of the house."""
     return settings_for(sandbox, database_url, redis_url, str(tmp_path / "keys.json"))
-
-
-@pytest.fixture
-def sue(new_visitor: Callable[[], Visitor]) -> Visitor:
-    """A supervisor's browser."""
-    visitor = new_visitor()
-    assert visitor.log_in("sue").status_code == 303
-    return visitor
-
-
-@pytest.fixture
-def ada(new_visitor: Callable[[], Visitor]) -> Visitor:
-    """An admin's browser."""
-    visitor = new_visitor()
-    assert visitor.log_in("ada").status_code == 303
-    return visitor
 
 
 def posted(house: House, by_card: bool = True) -> int:
