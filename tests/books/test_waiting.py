@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -159,7 +158,6 @@ def many(house: House) -> None:
         INSERT INTO mails (payment_id, address, message_id, state, asked_at, asked_by, ended_at)
         SELECT id, 'a@example.org', id::text, 'sent', now(), 'many', now() FROM payments""")
     house.do("ANALYZE payments, gateway_transactions, reversals, mails, proposals, customers")
-    return
 
 
 def scans(conn: Connection, question: TextClause, values: dict[str, object]) -> list[str]:
@@ -188,4 +186,4 @@ def test_by_index(house: House) -> None:
 
 def test_the_alarm_and_the_list_agree() -> None:
     """E4: the list shows an outcome when the inquiry raises its first alarm."""
-    assert ASKED_ENOUGH == len(DEFAULT_POLICY.inquire_after)
+    assert len(DEFAULT_POLICY.inquire_after) == ASKED_ENOUGH
