@@ -28,6 +28,7 @@ class Overdue:
     singles: list[Step]
     inquiries: int
     reversals: list[ReversalStep]
+    mails: int
 
     def sentence(self) -> str:
         """For Flower."""
@@ -35,6 +36,7 @@ class Overdue:
         parts += [f"single payments to {step}" for step in self.singles]
         parts += [f"{self.inquiries} outcomes to look up"] if self.inquiries else []
         parts += [f"reversals to {step}" for step in self.reversals]
+        parts += [f"mails ({self.mails})"] if self.mails else []
         return "woke " + ", ".join(parts) if parts else "nothing is overdue"
 
 
@@ -55,6 +57,9 @@ _REVERSALS = text("""
     SELECT s.step FROM (VALUES ('void'), ('confirm'), ('refund'), ('watch')) AS s(step)
     WHERE EXISTS (SELECT 1 FROM reversals r WHERE r.next_step = s.step AND r.due_at <= :now)""")
 
+_MAILS = text("""
+    SELECT count(*) FROM (SELECT 1 FROM mails WHERE next_step = 'mail' AND due_at <= :late LIMIT 1000) AS due""")
+
 
 def overdue(conn: Connection, now: datetime) -> Overdue:
     """What should be woken now."""
@@ -65,6 +70,7 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
         singles=cast(list[Step], list(conn.execute(_SINGLES, {"late": late}).scalars())),
         inquiries=conn.execute(_INQUIRIES, {"now": now}).scalar_one(),
         reversals=cast(list[ReversalStep], list(conn.execute(_REVERSALS, {"now": now}).scalars())),
+        mails=conn.execute(_MAILS, {"late": late}).scalar_one(),
     )
 
 

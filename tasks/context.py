@@ -17,6 +17,7 @@ from books.tally import Tally
 from books.terms import AtGateway, Terms
 from gateways import registry
 from gateways.contract import Gateway, Inquiry, Refund, Reply, Sale, Void
+from mailer.smtp import Server, server_at
 from rules.outcomes import Outcome, Sighting
 from settings import Settings
 from vault import HourKeys, Keyring, Vault
@@ -32,6 +33,15 @@ Call = Callable[[], Reply[R_co]]
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """How mail leaves: by which server, from which address, in whose name."""
+
+    server: Server
+    sender: str
+    business: str
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The parts of a worker process."""
 
@@ -42,6 +52,7 @@ class Context:
     terms: Terms
     window: int
     lanes: int
+    post: Post | None = None  # None: no mail server is set, and no mail is sent
 
     @contextmanager
     def transaction(self) -> Iterator[tuple[Connection, datetime]]:
@@ -92,6 +103,7 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
         terms=terms(settings, gateways),
         window=settings.window,
         lanes=settings.lanes,
+        post=_post(settings),
     )
 
 
@@ -111,6 +123,12 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
         send_within=settings.send_within,
         answer_within=settings.answer_within,
     )
+
+
+def _post(settings: Settings) -> Post | None:
+    if settings.smtp_url is None:
+        return None
+    return Post(server_at(settings.smtp_url), settings.mail_from, settings.business_name)
 
 
 def _gateway(name: str, settings: Settings) -> Gateway:

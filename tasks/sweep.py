@@ -27,4 +27,6 @@ def work(context: Context) -> str:
         context.wake.inquiries()
     for reversal_step in overdue.reversals:
         context.wake.reversals(reversal_step)
+    if overdue.mails and context.post is not None:
+        context.wake.mails()
     return overdue.sentence()

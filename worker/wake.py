@@ -60,6 +60,10 @@ class Wake:
         """Reversals are due (R11); somebody is waiting where a payment is named."""
         return self._send_for(step, payment_id)
 
+    def mails(self, mail_id: int | None = None) -> bool:
+        """Receipts are to be sent, or one is."""
+        return self._send("mail", "scheduled", [{} if mail_id is None else {"mail": mail_id}])
+
     def close(self) -> None:
         """Give the connections back."""
         self._app.close()

@@ -48,6 +48,8 @@ def calls(redis_url: str, queue: str) -> list[Call]:
         (lambda wake: wake.singles("post"), "scheduled", [("defray.post", {})]),
         (lambda wake: wake.inquiries(), "scheduled", [("defray.inquire", {})]),
         (lambda wake: wake.inquiries(12), "interactive", [("defray.inquire", {"payment": 12})]),
+        (lambda wake: wake.mails(), "scheduled", [("defray.mail", {})]),
+        (lambda wake: wake.mails(5), "scheduled", [("defray.mail", {"mail": 5})]),
         (lambda wake: wake.reversals("void"), "scheduled", [("defray.void", {})]),
         (lambda wake: wake.reversals("refund", 12), "interactive", [("defray.refund", {"payment": 12})]),
     ],
