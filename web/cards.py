@@ -23,12 +23,17 @@ from web.rights import Clerk
 router = APIRouter()
 
 _FIELDS: Final = ("number", "expiry", "security_code", "name", "street", "city", "state", "postal_code", "country")
+_ID_MAX: Final = 2**63 - 1
+
+
+_NO_CUSTOMER: Final = {"field": "customer", "problem": "no id of a customer", "remedy": "Open the form again"}
 
 
 @router.post("/v1/cards", status_code=201)
 async def keep_card(request: Request, at: At, user: Clerk) -> JSONResponse:
     """Keep a card: `number`, `expiry` as MM/YY, optionally `security_code`, `name` and address, as JSON or form.
 
+    `customer`: the id of the one whose card it is; the token then counts in that customer's forms only.
     201 with token, brand, last_four, exp_month, exp_year; 422 with `faults`, each with its field and remedy.
     """
     given = await _given(request)
@@ -53,13 +58,16 @@ async def _given(request: Request) -> Mapping[str, str] | None:
 def _keep(at: Office, given: Mapping[str, str]) -> JSONResponse:
     with at.reading() as (_, now):
         today = at.today(now)
+    customer = given.get("customer", "")
+    if customer and not (customer.isascii() and customer.isdigit() and int(customer) <= _ID_MAX):
+        return problem(422, "The card was not taken", faults=[_NO_CUSTOMER])
     number, expiry, security_code, name, *address = (given.get(field, "") for field in _FIELDS)
     card = check_card(
         number, expiry, security_code or None, name, today, **dict(zip(_FIELDS[4:], address, strict=True))
     )
     if isinstance(card, list):
         return problem(422, "The card was not taken", faults=[_shown(fault) for fault in card])
-    [kept] = at.producer.keep_cards([card])
+    [kept] = at.producer.keep_cards([card], int(customer) if customer else None)
     return JSONResponse(
         {
             "token": kept.token,

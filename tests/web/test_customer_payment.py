@@ -43,8 +43,11 @@ def opened(clerk: Visitor, customer: int, invoice: int | None = None) -> tuple[s
 
 
 def shown(clerk: Visitor) -> dict[str, str]:
+    """What the form of the page that was seen last would send, but for the token."""
     assert clerk.seen is not None
-    fields = re.findall(r'<input [^>]*?name="(\w+)" (?:type="date" )?value="([^"]*)"', clerk.seen.text)
+    inputs = [one for one in re.findall(r"<input [^>]*>", clerk.seen.text) if "name=" in one and "value=" in one]
+    chosen = [one for one in inputs if "checkbox" not in one and "radio" not in one or one.endswith(" checked>")]
+    fields = [re.findall(r'(?:name|value)="([^"]*)"', one) for one in chosen]
     return {"method": "check", **{name: value for name, value in fields if name not in ("csrf_token", "card_token")}}
 
 
@@ -57,8 +60,12 @@ def told(page: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page.text).split())
 
 
-def sealed(clerk: Visitor, number: str = VISA) -> str:
-    card = {"number": number, "expiry": "12/39", "security_code": "123", "name": "Ann Example"}
+def sealed(clerk: Visitor, number: str = VISA, **more: str) -> str:
+    """The token of a card that is entered in the window that is open."""
+    assert clerk.seen is not None
+    [customer] = re.findall(r'data-customer="(\d+)"', clerk.seen.text)
+    card = {"number": number, "expiry": "12/39", "security_code": "123", "name": "Ann Example", "customer": customer}
+    card |= more
     answer = clerk.client.post("/v1/cards", json=card, headers={"X-CSRF-Token": clerk.token()})
     return str(answer.json()["token"])
 
@@ -195,7 +202,8 @@ def test_nothing_owed_any_more(clerk: Visitor, books: Books, house: House) -> No
     refused = clerk.post(address, **form)
     assert refused.status_code == 422
     assert 'name="as_credit"' in refused.text
-    payment_of(clerk.post(address, **form, as_credit="yes"))
+    clerk.seen = refused
+    payment_of(clerk.post(address, **form | shown(clerk), as_credit="yes"))
     house.post()
     assert books.one("SELECT balance_minor FROM credits") == 1000
 

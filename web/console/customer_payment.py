@@ -9,22 +9,27 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from books import account, views
+from books import account, under_way, views
 from books.account import Customer, Invoice
+from books.people import User
 from books.preview import Preview
-from rules.cards import Brand, looks_like_card_number
+from books.under_way import UnderWay
+from rules.cards import Brand
 from rules.errors import Fault, KeyReused, RequestRefused
 from rules.methods import Method
-from rules.money import check_currency, to_decimal
-from vault import SealedCard
+from rules.money import check_currency, for_people, to_decimal
+from rules.people import Role
+from web.console import card_choice, form_words
+from web.console.card_choice import CardChoice
 from web.office import CALLER, At, Id, Office
 from web.pages import form_key, go, page
 from web.rights import Clerk, Fields
@@ -37,7 +42,7 @@ POSTED_WITHIN: Final = 2.0
 _LOOK_EVERY: Final = 0.05
 _INVOICES_MOST: Final = 1_000
 _KEY: Final = re.compile(r"form-[a-z]{20}")
-_TEXTS: Final = ("method", "number", "amount", "post_date", "notes", "card_token")
+_TEXTS: Final = ("method", "number", "amount", "notes")
 _SAVED_BEFORE: Final = "This form was saved before, as payment {}. What was changed in it since was not saved."
 
 
@@ -51,6 +56,8 @@ class Owed:
     currency: str
     currencies: Sequence[str]
     due_minor: int
+    under_way: Sequence[UnderWay]
+    today: date
 
     @property
     def record(self) -> str:
@@ -74,19 +81,19 @@ def customer_window(
     request: Request, at: At, user: Clerk, customer_id: Id, currency: str = "", key: str = ""
 ) -> Response:
     """One sum for all that the customer owes in a currency."""
-    return _window(request, at, customer_id, None, currency, key)
+    return _window(request, at, user, customer_id, None, currency, key)
 
 
 @router.get("/console/customers/{customer_id}/invoices/{invoice_id}/payment")
 def invoice_window(request: Request, at: At, user: Clerk, customer_id: Id, invoice_id: Id, key: str = "") -> Response:
     """A payment of one invoice."""
-    return _window(request, at, customer_id, invoice_id, "", key)
+    return _window(request, at, user, customer_id, invoice_id, "", key)
 
 
 @router.post("/console/customers/{customer_id}/payment")
 def save_for_customer(request: Request, at: At, user: Clerk, customer_id: Id, fields: Fields) -> Response:
     """Save, or show what saving would do."""
-    return _save(request, at, customer_id, None, fields, user.name)
+    return _save(request, at, user, customer_id, None, fields)
 
 
 @router.post("/console/customers/{customer_id}/invoices/{invoice_id}/payment")
@@ -94,15 +101,15 @@ def save_for_invoice(
     request: Request, at: At, user: Clerk, customer_id: Id, invoice_id: Id, fields: Fields
 ) -> Response:
     """Save, or show what saving would do."""
-    return _save(request, at, customer_id, invoice_id, fields, user.name)
+    return _save(request, at, user, customer_id, invoice_id, fields)
 
 
 def _window(
-    request: Request, at: Office, customer_id: int, invoice_id: int | None, currency: str, key: str
+    request: Request, at: Office, user: User, customer_id: int, invoice_id: int | None, currency: str, key: str
 ) -> Response:
     with at.reading() as (conn, now):
-        today = at.today(now)
         owed = _owed(at, conn, customer_id, invoice_id, currency, now)
+        card = card_choice.of_form(conn, at.vault, customer_id, {}, owed.today)
         saved = views.find_payment(conn, CALLER, key) if key else None
     if not _KEY.fullmatch(key):
         chosen = {"currency": owed.currency} if owed.currency and not owed.invoice else {}
@@ -111,32 +118,66 @@ def _window(
         "idempotency_key": key,
         "method": Method.CHECK.value,
         "amount": to_decimal(owed.due_minor, owed.currency) if owed.due_minor else "",
-        "post_date": today.isoformat(),
+        "post_date": owed.today.isoformat(),
+        "post_date_shown": owed.today.isoformat(),
     }
-    return _shown(request, at, owed, form, saved=saved)
+    return _shown(request, at, user, owed, form, card, saved=saved)
 
 
 def _save(
-    request: Request, at: Office, customer_id: int, invoice_id: int | None, fields: Mapping[str, str], by: str
+    request: Request, at: Office, user: User, customer_id: int, invoice_id: int | None, fields: Mapping[str, str]
 ) -> Response:
+    typed = form_words.card_numbers(fields)
+    fields = form_words.without_card_numbers(fields)
+    key = fields.get("idempotency_key", "")
+    if fields.get("do") == "other_card":
+        fields = {**fields, "card_token": "", "kept_card": ""}
     with at.reading() as (conn, now):
         owed = _owed(at, conn, customer_id, invoice_id, fields.get("currency", ""), now)
-    if fields.get("do") == "preview":
-        return _shown(request, at, owed, fields)
-    if fields.get("do") == "other_card":
-        return _shown(request, at, owed, {**fields, "card_token": ""})
-    key = fields.get("idempotency_key", "")
-    flags = {name: name in fields for name in ("as_credit", "allow_overlap")}
-    asked = {**owed.asked, **{name: fields.get(name) for name in _TEXTS}, **flags, "idempotency_key": key}
+        card = card_choice.of_form(conn, at.vault, customer_id, fields, owed.today)
+        saved = views.find_payment(conn, CALLER, key)
+    faults = typed or ([] if fields.get("do") or saved is not None else _not_as_shown(owed, fields, card))
+    if faults or fields.get("do"):
+        return _shown(request, at, user, owed, fields, card, faults)
     try:
-        recorded = at.producer.pay(asked, caller=CALLER, by=by, card_once=True)
+        recorded = at.producer.pay(
+            _asked(owed, fields, card),
+            caller=CALLER,
+            by=user.name,
+            card_once=card.once,
+            keep_card=card.once and "keep_card" in fields,
+            allow_unknown="allow_unknown" in fields and user.role.may(Role.SUPERVISOR),
+        )
     except RequestRefused as error:
-        return _shown(request, at, owed, fields, error.faults)
+        return _shown(request, at, user, owed, fields, card, error.faults)
     except KeyReused:
         with at.reading() as (conn, _):
             saved = views.find_payment(conn, CALLER, key)
         return go(f"/console/payments/{saved}/progress", _SAVED_BEFORE.format(saved))
     return go(_result(at, recorded.payment_id))
+
+
+def _asked(owed: Owed, fields: Mapping[str, str], card: CardChoice) -> dict[str, object]:
+    """What the form asks for. A post date that nobody touched is not given, so that R5 finds the day."""
+    day = fields.get("post_date", "")
+    return {
+        **owed.asked,
+        **{name: fields.get(name) for name in _TEXTS},
+        **{flag: flag in fields for flag in ("as_credit", "allow_overlap")},
+        "post_date": None if day == fields.get("post_date_shown") else day,
+        "card_token": card.token if fields.get("method") == Method.CREDIT_CARD else None,
+        "idempotency_key": fields.get("idempotency_key", ""),
+    }
+
+
+def _not_as_shown(owed: Owed, fields: Mapping[str, str], card: CardChoice) -> list[Fault]:
+    """What changed since the window was shown: another's payment would turn this one into a credit without a word."""
+    faults = [card.fault] if card.fault and fields.get("method") == Method.CREDIT_CARD else []
+    if fields.get("balance_shown", str(owed.due_minor)) != str(owed.due_minor):
+        now = for_people(owed.due_minor, owed.currency) if owed.currency else "nothing"
+        remedy = f"It is {now} now: look at what is applied, then save again"
+        faults.append(Fault("balance", "", "the balance due changed while this window was open", remedy))
+    return faults
 
 
 def _result(at: Office, payment_id: int) -> str:
@@ -152,49 +193,59 @@ def _result(at: Office, payment_id: int) -> str:
         time.sleep(_LOOK_EVERY)
 
 
-def _owed(at: Office, conn: Connection, customer_id: int, invoice_id: int | None, currency: str, now: Any) -> Owed:
-    customer = account.customer(conn, customer_id)
+def _owed(at: Office, conn: Connection, customer_id: int, invoice_id: int | None, currency: str, now: datetime) -> Owed:
+    customer, today = account.customer(conn, customer_id), at.today(now)
     if invoice_id is not None:
         invoice = account.invoice(conn, customer_id, invoice_id)
-        return Owed(customer, invoice, [invoice], invoice.currency, [], invoice.balance_minor)
-    due = {one.currency: one.due_minor for one in account.balances(conn, customer_id, at.today(now)) if one.due_minor}
+        beside = under_way.meant_for(conn, customer_id, invoice.currency, [invoice_id])
+        return Owed(customer, invoice, [invoice], invoice.currency, [], invoice.balance_minor, beside, today)
+    due = {one.currency: one.due_minor for one in account.balances(conn, customer_id, today) if one.due_minor}
     known = check_currency(currency)
     chosen = next(iter(due), "") if isinstance(known, Fault) else known
     pending = account.invoices(conn, customer_id, most=_INVOICES_MOST)
     mine = [one for one in pending if one.currency == chosen]
-    return Owed(customer, None, mine, chosen, list(due), due.get(chosen, 0))
+    beside = under_way.meant_for(conn, customer_id, chosen, None) if chosen else []
+    return Owed(customer, None, mine, chosen, list(due), due.get(chosen, 0), beside, today)
 
 
 def _shown(
     request: Request,
     at: Office,
+    user: User,
     owed: Owed,
     form: Mapping[str, str],
+    card: CardChoice,
     faults: Sequence[Fault] = (),
     saved: int | None = None,
 ) -> Response:
     """The window; for htmx only the part that tells what would be applied."""
-    form = {name: "" if looks_like_card_number(said) else said for name, said in form.items()}  # C1: never echoed
     preview, objections = _previewed(at, owed, form.get("amount", ""))
-    faults = [replace(one, field="card_number") if one.field == "card_token" else one for one in faults]
-    card = _card(at, form.get("card_token", "")) if not any(one.field == "card_number" for one in faults) else None
     part = request.headers.get("HX-Request")
+    answers = user.role.may(Role.SUPERVISOR)
+    mended = form_words.mended_by([*faults, *objections])
+    charged = [brand.value for brand in Brand if owed.currency and at.charges(brand, owed.currency)]
+    asked = form.get("do") == "preview" or any(fault.field == "balance" for fault in faults)
+    told = [*faults, *objections] if part else objections if asked else ()
     return page(
         request,
         "console/payment_preview.html" if part else "console/customer_payment.html",
         422 if faults else 200,
         owed=owed,
-        form=form,
-        faults=faults,
+        form={**form, "idempotency_key": form.get("idempotency_key") or form_key()},
+        faults=form_words.in_the_form(faults, answers),
         saved=saved,
         preview=preview,
         applied={line.invoice: line.applied_minor for line in preview.lines} if preview else {},
-        objections=objections if part or form.get("do") == "preview" else (),
+        objections=form_words.in_the_form(told, answers),
         card=card,
-        charging=_charging(at, owed.currency, card),
+        charged=charged,
         brands=len(Brand),
         methods=tuple(Method),
-        offered=[flag for flag in ("as_credit", "allow_overlap") if flag in form or _offers(faults, flag)],
+        offered={
+            flag: label
+            for flag, label in form_words.FLAGS.items()
+            if (flag in form or flag in mended) and (answers or flag != "allow_unknown")
+        },
     )
 
 
@@ -205,22 +256,3 @@ def _previewed(at: Office, owed: Owed, amount: str) -> tuple[Preview | None, Seq
         return at.producer.preview({**owed.asked, "method": Method.OTHER.value, "amount": amount}), ()
     except RequestRefused as error:
         return None, error.faults
-
-
-def _card(at: Office, token: str) -> SealedCard | None:
-    if not token:
-        return None
-    with at.reading() as (conn, _):
-        return at.vault.facts(conn, [token]).get(token)
-
-
-def _charging(at: Office, currency: str, card: SealedCard | None) -> list[str]:
-    """The brands that saving would charge (R7): of this card, or of whichever is entered."""
-    if not currency:
-        return []
-    return [brand.value for brand in ([card.brand] if card else Brand) if at.charges(brand, currency)]
-
-
-def _offers(faults: Sequence[Fault], flag: str) -> bool:
-    """Whether a fault's remedy is to say this."""
-    return any(flag in fault.remedy for fault in faults)

@@ -60,6 +60,11 @@
     set();
   };
 
+  // ---- what is looked for by itself waits while nobody sees the page ---------------------------------------------
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.requestConfig.verb === "get") event.preventDefault();
+  });
+
   // ---- live progress ----------------------------------------------------------------------------------------------
   const followPayment = (list) => {
     let seen = Number(list.dataset.seen);
@@ -102,6 +107,17 @@
     source.addEventListener("end", (event) => { show(event); source.close(); });
   };
 
+  // ---- the fields of a new card are for that choice alone; who types into them has chosen it ------------------------
+  const choosing = (form) => {
+    const choices = all("[name=kept_card]", form);
+    const fresh = form.querySelector("[data-new-card]");
+    if (!choices.length || !fresh) return;
+    const set = () => { fresh.disabled = choices.some((choice) => choice.checked && choice.value); };
+    choices.forEach((choice) => choice.addEventListener("change", set));
+    window.addEventListener("pageshow", set);
+    set();
+  };
+
   // ---- the card: its fields have no names, so that no form ever sends them; only the card endpoint gets them -------
   // <form data-card-form>: <input type="hidden" name="card_token">, <input data-card="number"> ..., each with
   // <p data-card-fault="number">; a fieldset that is disabled, or a token that is there already, is passed over.
@@ -135,8 +151,16 @@
         const answer = await fetch("/v1/cards", {
           method: "POST",
           headers: { "Content-Type": "application/json", "X-CSRF-Token": document.body.dataset.csrf },
-          body: JSON.stringify(Object.fromEntries(asked.map((input) => [input.dataset.card, input.value]))),
+          body: JSON.stringify({
+            customer: form.dataset.customer || "",
+            ...Object.fromEntries(asked.map((input) => [input.dataset.card, input.value])),
+          }),
         });
+        if (answer.status === 401) { // logged out: the form is carried over the log-in, the card is entered once more
+          asked.forEach((input) => { input.value = ""; });
+          form.requestSubmit(event.submitter);
+          return;
+        }
         const said = await answer.json();
         if (answer.ok) {
           token.value = said.token;
@@ -164,7 +188,7 @@
   const begin = (root) => {
     all("[data-progress]", root).forEach(followPayment);
     all("[data-batch]", root).forEach(followBatch);
-    all("form[data-card-form]", root).forEach(cardForm);
+    all("form[data-card-form]", root).forEach((form) => { choosing(form); cardForm(form); });
     all("[data-switch]", root).forEach(switching);
     all("[data-print]", root).forEach((button) => button.addEventListener("click", () => window.print()));
     focusFaults(root);
