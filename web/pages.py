@@ -15,16 +15,19 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from rules.errors import Fault
 from rules.money import for_people
 from rules.people import Role
-from web import rights
+from web import header, rights
 
 _HERE: Final = Path(__file__).parent
 STATIC: Final = _HERE / "static"
 _FLASH: Final = "defray_flash"
 _FLASH_MAX: Final = 500
+_FLASH_SECONDS: Final = 60
+_OUT_OF_ORDER: Final = 500  # from this status on the database may be away: such a page asks it nothing more
 
 
 class Pages:
@@ -61,10 +64,13 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
     """
     user = getattr(request.state, "user", None)
     bound_to = rights.session_token(request) if user else getattr(request.state, "visit", "")
-    flash = unquote(request.cookies.get(_FLASH, ""))
+    whole = "HX-Request" not in request.headers  # a part of a page has neither header nor message
+    flash = unquote(rights.cookie(request, _FLASH)) if whole else ""
     known = {
         "user": user,
         "csrf_token": rights.csrf_token(bound_to) if bound_to else "",
+        "header": header.of(request, user) if user and whole and status < _OUT_OF_ORDER else header.Header(),
+        "part": False,
         "flash": flash,
         "path": request.url.path,
         "faults": (),
@@ -72,16 +78,26 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
     }
     answer = HTMLResponse(request.app.state.pages.render(name, known), status)
     if flash:
-        answer.delete_cookie(_FLASH)
+        rights.set_cookie(request, answer, _FLASH, "", max_age=0)
     return answer
+
+
+class _Go(RedirectResponse):
+    """Knows only when it is sent whether its cookie may do without TLS."""
+
+    def __init__(self, address: str, message: str) -> None:
+        super().__init__(address, 303)
+        self._message = message
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._message:
+            rights.set_cookie(Request(scope), self, _FLASH, quote(self._message[:_FLASH_MAX]), _FLASH_SECONDS)
+        await super().__call__(scope, receive, send)
 
 
 def go(address: str, message: str = "") -> Response:
     """To another page after a write (so that reloading repeats nothing), with a message that it shows once."""
-    answer = RedirectResponse(address, 303)
-    if message:
-        answer.set_cookie(_FLASH, quote(message[:_FLASH_MAX]), max_age=60, httponly=True, samesite="lax", path="/")
-    return answer
+    return _Go(address, message)
 
 
 def form_key() -> str:

@@ -1,9 +1,13 @@
 """The console's windows: one router file a window, its template beside it in web/templates/console/."""
 
 from web.console import (
+    credits as customer_credits,
+)
+from web.console import (
     customer_payment,
     decisions,
     find,
+    header,
     login,
     me,
     payment,
@@ -18,7 +22,9 @@ from web.console import (
 ROUTERS = (
     login.router,
     find.router,
+    header.router,
     record.router,
+    customer_credits.router,
     progress.router,
     customer_payment.router,
     payment.router,
