@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
-from books.views import Event
 from rules.errors import NotFound, shown
 
 
@@ -99,24 +99,36 @@ _INVOICE: Final = f"""
            i.state = 'pending' AND ({_UNDER_WAY}) AS under_way
     FROM invoices i"""
 _OLDEST_FIRST: Final = "i.invoice_date, i.due_date, i.number, i.id"
+_LATEST_FIRST: Final = "i.invoice_date DESC, i.number DESC, i.id DESC"
+_AFTER_OLDEST: Final = """
+    AND (CAST(:after AS bigint) IS NULL OR (i.invoice_date, i.due_date, i.number, i.id) >
+         (SELECT invoice_date, due_date, number, id FROM invoices WHERE id = :after AND customer_id = :id))"""
+_AFTER_LATEST: Final = """
+    AND (CAST(:after AS bigint) IS NULL OR (i.invoice_date, i.number, i.id) <
+         (SELECT invoice_date, number, id FROM invoices WHERE id = :after AND customer_id = :id))"""
 _INVOICES: Final = {
     Show.PENDING: text(
-        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'pending' ORDER BY {_OLDEST_FIRST} LIMIT :most"
+        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'pending' {_AFTER_OLDEST} ORDER BY {_OLDEST_FIRST}"
+        " LIMIT :most"
     ),
     Show.PAID: text(
-        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'paid'"
-        " ORDER BY i.invoice_date DESC, i.number DESC, i.id DESC LIMIT :most"
+        f"{_INVOICE} WHERE i.customer_id = :id AND i.state = 'paid' {_AFTER_LATEST} ORDER BY {_LATEST_FIRST}"
+        " LIMIT :most"
     ),
-    Show.ALL: text(
-        f"{_INVOICE} WHERE i.customer_id = :id ORDER BY i.invoice_date DESC, i.number DESC, i.id DESC LIMIT :most"
-    ),
+    Show.ALL: text(f"{_INVOICE} WHERE i.customer_id = :id {_AFTER_LATEST} ORDER BY {_LATEST_FIRST} LIMIT :most"),
 }
 _ONE_INVOICE = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND i.id = :id")
 
 
-def invoices(conn: Connection, customer_id: int, show: Show = Show.PENDING, most: int = 200) -> list[Invoice]:
-    """A customer's invoices: the pending ones oldest first, as they are paid (R1), others latest first."""
-    return [Invoice(**row._mapping) for row in conn.execute(_INVOICES[show], {"id": customer_id, "most": most})]
+def invoices(
+    conn: Connection, customer_id: int, show: Show = Show.PENDING, most: int = 200, after: int | None = None
+) -> list[Invoice]:
+    """A customer's invoices: the pending ones oldest first, as they are paid (R1), others latest first.
+
+    `after`: the id of the last one that was seen, for the next so many.
+    """
+    asked = {"id": customer_id, "most": most, "after": after}
+    return [Invoice(**row._mapping) for row in conn.execute(_INVOICES[show], asked)]
 
 
 def invoice(conn: Connection, customer_id: int, invoice_id: int) -> Invoice:
@@ -127,9 +139,77 @@ def invoice(conn: Connection, customer_id: int, invoice_id: int) -> Invoice:
     return Invoice(**row._mapping)
 
 
-_CREDITS = text("""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a payment, or a payment's credit, paid of an invoice; live is what was not undone."""
+
+    allocation_id: int
+    customer_id: int
+    invoice_id: int
+    invoice: str
+    payment_id: int
+    credit_id: int | None
+    currency: str
+    amount_minor: int
+    reversed_minor: int
+    at: datetime
+    reversed_at: datetime | None
+
+    @property
+    def live_minor(self) -> int:
+        """What still counts."""
+        return self.amount_minor - self.reversed_minor
+
+
+_PARTS: Final = """
+    SELECT a.id AS allocation_id, i.customer_id, i.id AS invoice_id, i.number AS invoice,
+           coalesce(a.payment_id, k.payment_id) AS payment_id, a.credit_id, i.currency, a.amount_minor,
+           a.reversed_minor, a.created_at AS at, a.reversed_at
+    FROM allocations a JOIN invoices i ON i.id = a.invoice_id LEFT JOIN credits k ON k.id = a.credit_id"""
+_OF_INVOICE = text(f"{_PARTS} WHERE a.invoice_id = :id ORDER BY a.id DESC LIMIT :most")
+_OF_CREDIT = text(f"""
+    SELECT p.* FROM unnest(CAST(:ids AS bigint[])) AS c(id)
+    CROSS JOIN LATERAL ({_PARTS} WHERE a.credit_id = c.id ORDER BY a.id DESC LIMIT :most) AS p
+    ORDER BY p.allocation_id DESC""")
+_ONE_OF_CREDIT = text(f"{_PARTS} WHERE a.id = :id AND a.credit_id IS NOT NULL AND i.customer_id = :customer_id")
+
+
+def _parts(rows: Iterable[Row[Any]]) -> list[Part]:
+    return [Part(**row._mapping) for row in rows]
+
+
+def paid_by(conn: Connection, invoice_id: int, most: int = 200) -> list[Part]:
+    """What paid an invoice, the latest first; what was undone, too."""
+    return _parts(conn.execute(_OF_INVOICE, {"id": invoice_id, "most": most}))
+
+
+def applications(conn: Connection, credit_ids: Sequence[int], most: int = 50) -> dict[int, list[Part]]:
+    """What each credit was applied to, the latest first; at most so many of each."""
+    found: dict[int, list[Part]] = {credit_id: [] for credit_id in credit_ids}
+    for part in _parts(conn.execute(_OF_CREDIT, {"ids": list(credit_ids), "most": most})):
+        if part.credit_id is not None:
+            found[part.credit_id].append(part)
+    return found
+
+
+def application(conn: Connection, customer_id: int, allocation_id: int) -> Part:
+    """One application of a credit of that customer. Raises NotFound."""
+    found = _parts(conn.execute(_ONE_OF_CREDIT, {"customer_id": customer_id, "id": allocation_id}))
+    if not found:
+        raise NotFound(
+            f"The customer has no application {shown(allocation_id)} of a credit.", "Choose one from the credits."
+        )
+    return found[0]
+
+
+# The two halves of the table have an index each; charging writes to the one of what is left alone.
+_CREDIT: Final = """
     SELECT id, payment_id, currency, amount_minor, balance_minor, taken_back_minor, note, created_at
-    FROM credits WHERE customer_id = :id ORDER BY (balance_minor > 0) DESC, id DESC LIMIT :most""")
+    FROM credits WHERE customer_id = :id"""
+_CREDITS = text(f"""
+    SELECT * FROM (({_CREDIT} AND balance_minor > 0 ORDER BY id DESC LIMIT :most)
+                   UNION ALL ({_CREDIT} AND balance_minor = 0 ORDER BY id DESC LIMIT :most)) AS k
+    ORDER BY (balance_minor > 0) DESC, id DESC LIMIT :most""")
 
 
 def credits_of(conn: Connection, customer_id: int, most: int = 50) -> list[Credit]:
@@ -165,13 +245,36 @@ def balances(conn: Connection, customer_id: int, today: date) -> list[Balance]:
     return [Balance(**row._mapping) for row in conn.execute(_BALANCES, {"id": customer_id, "today": today})]
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of a customer's history; `by` is empty where the tables do not tell who it was."""
+
+    at: datetime
+    what: str
+    why: str
+    by: str
+    payment_id: int | None
+    invoice_id: int | None
+    invoice: str | None
+
+
+# Events are found by their payment: an index by customer would be written with every charge.
 _HISTORY = text("""
-    SELECT e.at, e.what, e.from_state, e.to_state, e.why, e.by, e.payment_id, e.invoice_id, e.gateway_transaction_id
-    FROM (SELECT id FROM payments WHERE customer_id = :id ORDER BY id DESC LIMIT :payments) AS p
-    JOIN events e ON e.payment_id = p.id ORDER BY e.id DESC LIMIT :most""")
+    WITH told AS (
+        (SELECT e.id AS place, e.at, e.what, e.why, e.by, e.payment_id, e.invoice_id
+         FROM (SELECT id FROM payments WHERE customer_id = :id ORDER BY id DESC LIMIT :most) AS p
+         JOIN events e ON e.payment_id = p.id ORDER BY e.id DESC LIMIT :most)
+        UNION ALL
+        (SELECT 0, created_at, 'invoice.created', '', '', NULL, id FROM invoices
+         WHERE customer_id = :id AND state <> 'draft' ORDER BY created_at DESC, id DESC LIMIT :most)
+        UNION ALL
+        SELECT 0, created_at, 'customer.created', '', '', NULL, NULL FROM customers WHERE id = :id
+    )
+    SELECT t.at, t.what, t.why, t.by, t.payment_id, t.invoice_id, i.number AS invoice
+    FROM told t LEFT JOIN invoices i ON i.id = t.invoice_id
+    ORDER BY t.at DESC, t.place DESC, t.invoice_id DESC NULLS LAST LIMIT :most""")
 
 
-def history(conn: Connection, customer_id: int, most: int = 50) -> list[Event]:
-    """What happened of late, the latest first: the events of the latest payments."""
-    rows = conn.execute(_HISTORY, {"id": customer_id, "payments": most, "most": most})
-    return [Event(**row._mapping) for row in rows]
+def history(conn: Connection, customer_id: int, most: int = 50) -> list[Happening]:
+    """What happened of late, the latest first: events of the latest payments, invoices, and how it all began."""
+    return [Happening(**row._mapping) for row in conn.execute(_HISTORY, {"id": customer_id, "most": most})]

@@ -1,8 +1,11 @@
-"""Applying credits to invoices and taking that back (R14): by the same rule as payments, oldest credit first."""
+"""Applying credits to invoices and taking that back (R14): by the same rule as payments, oldest credit first.
+
+What would be applied (`preview`) and what is applied are one computation; only the locks differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -26,10 +29,23 @@ class Applied:
     amount_minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """What credits have left and what invoices owe, in one currency, in minor units."""
+
+    credit_minor: int
+    due_minor: int
+
+
+class OutOfDate(MoveRefused):
+    """Credits or invoices are not as the one who asks has seen them."""
+
+
 _CREDITS = text("""
-    SELECT * FROM credits WHERE customer_id = :customer_id AND currency = :currency AND balance_minor > 0
+    SELECT id, payment_id, balance_minor FROM credits
+    WHERE customer_id = :customer_id AND currency = :currency AND balance_minor > 0
       AND (CAST(:credit_id AS bigint) IS NULL OR id = :credit_id)
-    ORDER BY id FOR NO KEY UPDATE""")
+    ORDER BY id""")
 _OLDEST_FIRST = text("""
     SELECT id, balance_minor FROM invoices
     WHERE customer_id = :customer_id AND currency = :currency AND state = 'pending'
@@ -49,6 +65,30 @@ _USE = text("""
     WHERE c.id = v.credit_id""")
 
 
+_USABLE = text("""
+    SELECT CAST(coalesce((SELECT sum(balance_minor) FROM credits WHERE customer_id = :customer_id
+                          AND currency = :currency AND balance_minor > 0), 0) AS bigint) AS credit_minor,
+           CAST(coalesce((SELECT sum(balance_minor) FROM invoices WHERE customer_id = :customer_id
+                          AND currency = :currency AND state = 'pending'), 0) AS bigint) AS due_minor""")
+
+
+def usable(conn: Connection, customer_id: int, currency: str) -> Usable:
+    """What a customer's credits have left and what is owed in a currency."""
+    row = conn.execute(_USABLE, {"customer_id": customer_id, "currency": currency}).one()
+    return Usable(**row._mapping)
+
+
+def preview(
+    conn: Connection,
+    customer_id: int,
+    currency: str,
+    invoice_ids: Sequence[int] | None = None,
+    credit_id: int | None = None,
+) -> list[Applied]:
+    """What `apply_to_invoices` would apply now, without a lock: a payment may still come first (R9)."""
+    return _spread(*_found(conn, customer_id, currency, invoice_ids, credit_id))
+
+
 def apply_to_invoices(
     conn: Connection,
     customer_id: int,
@@ -58,32 +98,43 @@ def apply_to_invoices(
     now: datetime,
     by: str,
     credit_id: int | None = None,
+    as_seen: Usable | None = None,
 ) -> list[Applied]:
     """Apply a customer's credits (or the one named) to the invoices named, else to all Pending ones, oldest first.
 
     Only invoices of that customer and currency are touched. Returns what was applied; nothing where nothing fits.
+    Raises OutOfDate, with nothing done, where credits and dues are not `as_seen`.
     """
     claim.customers(conn, [customer_id])
+    if as_seen is not None and as_seen != usable(conn, customer_id, currency):
+        raise OutOfDate("The credits or the invoices changed since they were shown.", "Look at them again.")
+    open_credits, owed = _found(conn, customer_id, currency, invoice_ids, credit_id)
+    applied = _spread(open_credits, owed)
+    if applied:
+        _record(conn, customer_id, currency, open_credits, applied, today, now, by)
+    return applied
+
+
+def _found(
+    conn: Connection, customer_id: int, currency: str, invoice_ids: Sequence[int] | None, credit_id: int | None
+) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
     who = {"customer_id": customer_id, "currency": currency}
     open_credits = conn.execute(_CREDITS, {**who, "credit_id": credit_id}).all()
     owed = conn.execute(
         _OLDEST_FIRST if invoice_ids is None else _NAMED,
         who if invoice_ids is None else {**who, "invoice_ids": list(invoice_ids)},
     ).all()
+    return open_credits, owed
+
+
+def _spread(open_credits: Sequence[Row[Any]], owed: Sequence[Row[Any]]) -> list[Applied]:
     balances = {row.id: row.balance_minor for row in owed}
     applied: list[Applied] = []
     for credit in open_credits:
-        result = spread(credit.balance_minor, _owing(owed, balances))
-        for invoice_id, part in result.applied:
+        for invoice_id, part in spread(credit.balance_minor, ((row.id, balances[row.id]) for row in owed)).applied:
             balances[invoice_id] -= part
             applied.append(Applied(credit.id, invoice_id, part))
-    if applied:
-        _record(conn, customer_id, currency, open_credits, applied, today, now, by)
     return applied
-
-
-def _owing(owed: Sequence[Row[Any]], balances: dict[int, int]) -> Iterator[tuple[int, int]]:
-    return ((row.id, balances[row.id]) for row in owed)
 
 
 def _record(
@@ -130,13 +181,21 @@ _GIVE_BACK = text("UPDATE credits SET balance_minor = balance_minor + :live WHER
 _REOPEN = text("UPDATE invoices SET balance_minor = balance_minor + :live, state = 'pending' WHERE id = :id")
 
 
-def take_back(conn: Connection, allocation_id: int, reason: str, today: date, now: datetime, by: str) -> Applied:
+def take_back(
+    conn: Connection,
+    allocation_id: int,
+    reason: str,
+    today: date,
+    now: datetime,
+    by: str,
+    customer_id: int | None = None,
+) -> Applied:
     """Undo one application of a credit: the invoice owes again, the credit has it back.
 
-    Raises NotFound, or MoveRefused where it was undone before.
+    Raises NotFound, also where it is not of the `customer_id` that is given, or MoveRefused where it was undone before.
     """
     found = conn.execute(_APPLICATION, {"id": allocation_id}).one_or_none()
-    if found is None:
+    if found is None or customer_id not in (None, found.customer_id):
         raise NotFound(
             f"There is no application {allocation_id} of a credit.",
             "`defray explain PAYMENT` lists those of a payment's credits.",

@@ -73,7 +73,9 @@ _PAYMENTS: Final = """
     FROM payments p JOIN customers c ON c.id = p.customer_id"""
 _PAYMENT = text(f"{_PAYMENTS} WHERE p.id = :id")
 _LATEST = text(f"{_PAYMENTS} ORDER BY p.id DESC LIMIT :most")
-_OF_CUSTOMER = text(f"{_PAYMENTS} WHERE p.customer_id = :id ORDER BY p.id DESC LIMIT :most")
+_OF_CUSTOMER = text(f"""
+    {_PAYMENTS} WHERE p.customer_id = :id AND p.id < coalesce(CAST(:before AS bigint), 9223372036854775807)
+    ORDER BY p.id DESC LIMIT :most""")
 
 
 def _payments(rows: Iterable[Row[Any]]) -> tuple[PaymentStatus, ...]:
@@ -88,9 +90,11 @@ def payment(conn: Connection, payment_id: int) -> PaymentStatus:
     return found[0]
 
 
-def payments_of(conn: Connection, customer_id: int, most: int = 50) -> tuple[PaymentStatus, ...]:
-    """A customer's payments, the latest first."""
-    return _payments(conn.execute(_OF_CUSTOMER, {"id": customer_id, "most": most}))
+def payments_of(
+    conn: Connection, customer_id: int, most: int = 50, before: int | None = None
+) -> tuple[PaymentStatus, ...]:
+    """A customer's payments, the latest first; those before the one that is given."""
+    return _payments(conn.execute(_OF_CUSTOMER, {"id": customer_id, "most": most, "before": before}))
 
 
 _BY_KEY = text("SELECT id FROM payments WHERE caller = :caller AND idempotency_key = :key")

@@ -4,9 +4,11 @@ from web.console import (
     credits as customer_credits,
 )
 from web.console import (
+    cards,
     customer_payment,
     decisions,
     find,
+    gateways,
     header,
     login,
     me,
@@ -27,6 +29,7 @@ ROUTERS = (
     customer_credits.router,
     progress.router,
     customer_payment.router,
+    cards.router,
     payment.router,
     void.router,
     decisions.router,
@@ -34,6 +37,7 @@ ROUTERS = (
     story.router,
     me.router,
     users.router,
+    gateways.router,
 )
 """Every window; a new one is put here."""
 
