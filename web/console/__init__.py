@@ -1,9 +1,6 @@
 """The console's windows: one router file a window, its template beside it in web/templates/console/."""
 
 from web.console import (
-    credits as customer_credits,
-)
-from web.console import (
     cards,
     customer_payment,
     decisions,
@@ -19,6 +16,9 @@ from web.console import (
     story,
     users,
     void,
+)
+from web.console import (
+    credits as customer_credits,
 )
 
 ROUTERS = (
