@@ -401,6 +401,33 @@ def _variable(name: str) -> str:
     return _PREFIX + name.upper()
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """What people may see of a gateway's configuration: no secret, and of its address the host alone."""
+
+    name: str
+    title: str
+    host: str
+    account: Mapping[str, str]
+    variables: tuple[str, ...]
+
+
+def gateway_facts(settings: Settings) -> list[GatewayFacts]:
+    """Of each gateway that charges cards."""
+    return [_facts(name, settings.gateway_config[name]) for name in settings.gateways]
+
+
+def _facts(name: str, config: Mapping[str, str]) -> GatewayFacts:
+    kind = KINDS[name]
+    return GatewayFacts(
+        name,
+        kind.title,
+        urlsplit(config["url"]).hostname or "",
+        {key: config[key] for key in kind.keys if key != "url" and key not in kind.secrets},
+        tuple(_variable(f"{name}_{key}") for key in kind.keys),
+    )
+
+
 def _gateway_fields() -> Iterator[tuple[str, Field[Any]]]:
     for name, kind in KINDS.items():
         for key, says in kind.keys.items():

@@ -1,0 +1,35 @@
+"""Which gateways charge cards, and by which rules; to be read only, for admins."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from books.traffic import traffic
+from settings import gateway_facts
+from web.office import At
+from web.pages import page
+from web.rights import Admin
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/console/gateways")
+def window(request: Request, at: At, user: Admin) -> Response:
+    """Where each gateway leads, what went over it today, which card goes where, and what is done about declines."""
+    with at.reading() as (conn, now):
+        today = datetime.combine(at.today(now), time(), at.settings.business_time_zone)
+        counts = traffic(conn, today)
+    return page(
+        request,
+        "console/gateways.html",
+        gateways=gateway_facts(at.settings),
+        counts=counts,
+        routes=at.settings.card_routes,
+        policy=at.settings.retry_policy,
+        refund_on_void_failure=at.settings.refund_on_void_failure,
+        when_owed_less=at.settings.when_owed_less,
+        two_factor_roles=at.settings.web_two_factor_roles,
+    )
