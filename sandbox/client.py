@@ -86,9 +86,12 @@ def edit(fields: Mapping[str, str | None]) -> Step:
     return {"do": "edit", "fields": dict(fields)}
 
 
-def cut(length: int | None = None, *, promise_all: bool = True) -> Step:
-    """Send only the first `length` bytes of the body (None: half); Content-Length promises all, or is honest."""
-    step: dict[str, Any] = {"do": "cut", "promise_all": promise_all}
+def cut(length: int | None = None, *, promise_all: bool = True, stall: bool = False) -> Step:
+    """Send only the first `length` bytes of the body (None: half); Content-Length promises all, or is honest.
+
+    `stall`: the rest is promised and never comes, while the connection stays open.
+    """
+    step: dict[str, Any] = {"do": "cut", "promise_all": promise_all} | ({"stall": True} if stall else {})
     return step if length is None else step | {"bytes": length}
 
 
@@ -311,6 +314,10 @@ class SandboxClient:
         """Run a settlement batch now, to its end or only to `settling`; returns how many transactions moved."""
         told = self.ask("POST", "settle", {"gateway": gateway, "stop_at": stop_at})
         return max(int(told["swept"]), int(told["settled"]))
+
+    def twin(self, gateway: str, transaction_id: str) -> BookedTransaction:
+        """Book a transaction a second time, under another id and the same reference."""
+        return BookedTransaction(**self.ask("POST", "twins", {"gateway": gateway, "id": transaction_id}))
 
     def review(self, decision: str, **wanted: str) -> int:
         """`accept` or `reject` what is held for review (by gateway, id or reference); returns how many."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -51,6 +52,7 @@ class Control:
             ("POST", "clock"): self._move_clock,
             ("POST", "settle"): self._settle,
             ("POST", "review"): self._review,
+            ("POST", "twins"): self._twin,
             ("GET", "settings"): self._settings,
             ("POST", "settings"): self._change_settings,
             ("POST", "forget"): self._forget,
@@ -244,6 +246,17 @@ class Control:
             self._sandbox.gateways[one.gateway].decide(one, accepted)
             books.save(one)
         return 200, {"decided": len(held), "transactions": [_view(one) for one in held]}
+
+    async def _twin(self, rest: str, query: Query, body: Any) -> Answer:
+        del rest, query
+        books = self._sandbox.books
+        found = books.find(str(body.get("gateway")), str(body.get("id")))
+        if found is None:
+            raise ControlError(404, "give the gateway and the id of a booked transaction")
+        other_end = "0" if found.id[-1:] != "0" else "1"
+        twin = replace(found, id=found.id[:-1] + other_end, request_id="", order_id="")
+        books.book(twin)
+        return 201, _view(twin)
 
     # -- settings
 

@@ -136,7 +136,7 @@ class Performance:
         body = self._body or b""
         if step.get("promise_all", True):
             self._length = len(body)
-            self._close_after = True
+            self._close_after = not step.get("stall", False)
         self._body = body[: step.get("bytes", len(body) // 2)]
 
     def _garble(self, how: str) -> None:

@@ -25,7 +25,7 @@ STEPS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
     "foreign": {"id": (str,)},
     "settle": {"to": (str,)},
     "edit": {"fields": (dict,)},
-    "cut": {"bytes": (int,), "promise_all": (bool,)},
+    "cut": {"bytes": (int,), "promise_all": (bool,), "stall": (bool,)},
     "garble": {"how": (str,)},
     "close_after_reply": {},
 }

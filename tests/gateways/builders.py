@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gateways.contract import Gateway, Inquiry, Operation, Refund, Sale, Void
+from gateways.contract import Capture, Gateway, Inquiry, Operation, Refund, Sale, Void
 from gateways.registry import build
 from rules.cards import Card
 
@@ -32,7 +32,8 @@ CARD = Card(
     country="US",
 )
 
-CONFIGS = {
+# One entry a gateway: the sandbox's credentials for it.
+CONFIGS: dict[str, dict[str, str]] = {
     "payflow": {"user": "sandbox", "vendor": "sandbox", "partner": "PayPal", "password": "sandbox-secret"},
     "plugnpay": {"publisher_name": "pnpdemo", "publisher_password": "sandbox-secret"},
 }
@@ -43,9 +44,15 @@ def soon() -> float:
     return time.monotonic() + 30
 
 
-def gateway(name: str, url: str, read_timeout: float = 10.0, config: Mapping[str, str] | None = None) -> Gateway:
+def gateway(
+    name: str,
+    url: str,
+    read_timeout: float = 10.0,
+    config: Mapping[str, str] | None = None,
+    connect_timeout: float = 2.0,
+) -> Gateway:
     """The gateway `name` at `url`, with the sandbox's credentials where `config` gives no others."""
-    return build(name, {"url": url, **CONFIGS[name], **(config or {})}, 4, 2.0, read_timeout)
+    return build(name, {"url": url, **CONFIGS[name], **(config or {})}, 4, connect_timeout, read_timeout)
 
 
 def sale(**changes: Any) -> Sale:
@@ -59,14 +66,19 @@ def void(**changes: Any) -> Void:
     return replace(Void(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF), **changes)
 
 
+def capture(**changes: Any) -> Capture:
+    """The capture of all of that amount, authorized."""
+    return replace(Capture(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF), **changes)
+
+
 def refund(**changes: Any) -> Refund:
     """The refund of all of that sale."""
-    return replace(Refund(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF, 11850), **changes)
+    return replace(Refund(ANOTHER, 11850, "USD", soon(), REFERENCE, PNREF, 11850, NUMBER[-4:]), **changes)
 
 
 def inquiry(operation: Operation = Operation.SALE, **changes: Any) -> Inquiry:
-    """An inquiry for that sale, or for the void or refund of it."""
-    reference = REFERENCE if operation is Operation.SALE else ANOTHER
+    """An inquiry for that sale or authorization, or for the void, refund or capture of it."""
+    reference = REFERENCE if operation in (Operation.SALE, Operation.AUTHORIZATION) else ANOTHER
     asked = Inquiry(
         operation,
         reference,

@@ -8,13 +8,15 @@ from __future__ import annotations
 import itertools
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import ClassVar
 
 import pytest
 
-from gateways.contract import Gateway, Operation
+from gateways.contract import Gateway, Operation, Refunds, Voids
 from rules.outcomes import (
     Absent,
     Approved,
@@ -23,12 +25,14 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Healthy,
     NoAnswer,
     Outcome,
     RefundRefusal,
     Refused,
     Standing,
     Unknown,
+    Unwell,
     VoidRefusal,
 )
 from sandbox import client as sandbox_client
@@ -61,11 +65,41 @@ def _named(step: Step) -> str:
     return " ".join(str(value) for value in step.values())
 
 
+Changes = Mapping[str, str | None]
+"""Fields of an answer that the sandbox's `edit` replaces, adds or (None) takes out."""
+
+
 class Story:
-    """Inherit as `class Test…(Story)` and name the gateway."""
+    """Inherit as `class Test…(Story)`, name the gateway, and say where it differs from the others.
+
+    `other_amount`, `other_currency`, `other_reference` turn the answer to the usual sale (118.50 USD) into one for
+    11.85 USD, for another currency, for another reference; None where the gateway repeats no such thing. `without`
+    lists fields without any one of which an approval proves nothing.
+    """
 
     name: ClassVar[str]
-    pending_review: ClassVar[type[Outcome]]
+    wrong_credentials: ClassVar[Mapping[str, str]]
+    unknown_id: ClassVar[str]
+    other_amount: ClassVar[Changes]
+    other_currency: ClassVar[Changes | None] = None
+    other_reference: ClassVar[Changes | None] = None
+    without: ClassVar[Sequence[str]]
+    pending_review: ClassVar[type[Outcome] | None] = Unknown
+    """What a sale held for review is; None: this gateway holds none."""
+    soft_decline: ClassVar[tuple[str, DeclineClass, str]] = (FUNDS, DeclineClass.SOFT_DATED, "51")
+    hard_decline: ClassVar[tuple[str, DeclineClass, str]] = (LOST, DeclineClass.HARD, "41")
+    """A card, the class of its decline, and the code that is kept."""
+    busy: ClassVar[Step] = sandbox_client.page(429, headers={"Retry-After": "7"})
+    busy_proves: ClassVar[bool] = False
+    """Whether the gateway's documents say that 429 did nothing; else it proves nothing."""
+    proving_500: ClassVar[Step | None] = None
+    """An answer with a status of 500 or more that proves that nothing was done, where there is one."""
+    refund_of_unsettled: ClassVar[RefundRefusal | None] = None
+    """How the refund of a sale that has not settled is refused; None: it is made."""
+    refund_is_final: ClassVar[bool] = False
+    """Whether an approved refund is final at once."""
+    sees_both: ClassVar[bool] = True
+    """Whether an inquiry by reference shows that there are two transactions under it."""
 
     @pytest.fixture
     def gateway(self, process: SandboxProcess, sandbox: SandboxClient) -> Gateway:
@@ -93,10 +127,7 @@ class Story:
 
     def test_declined(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R16: a soft and a hard decline, told apart by the issuer's code; neither charges."""
-        for number, decline, code in (
-            (FUNDS, DeclineClass.SOFT_DATED, "51"),
-            (LOST, DeclineClass.HARD, "41"),
-        ):
+        for number, decline, code in (self.soft_decline, self.hard_decline):
             reference = builders.REFERENCE + int(number[-4:])
             card = replace(builders.CARD, number=number)
             outcome = gateway.sale(builders.sale(reference=reference, card=card)).result
@@ -115,18 +146,39 @@ class Story:
 
     def test_held_for_review(self, gateway: Gateway) -> None:
         """B22, B79: what is held for review or pending is neither approved nor declined."""
+        if self.pending_review is None:
+            pytest.skip("this gateway holds no sale for review")
         card = replace(builders.CARD, number=REVIEW)
         assert isinstance(gateway.sale(builders.sale(card=card)).result, self.pending_review)
 
-    def test_wrong_password(self, process: SandboxProcess, sandbox: SandboxClient) -> None:
+    def test_wrong_credentials(self, process: SandboxProcess, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E3: refused credentials prove that nothing was done, and say that every call would fail."""
-        key = {"payflow": "password", "plugnpay": "publisher_password"}[self.name]
-        gateway = builders.gateway(self.name, self._url(process), config={key: "wrong"})
-        outcome = gateway.sale(builders.sale()).result
-        assert isinstance(outcome, Failed)
-        assert outcome.failure is FailureClass.GATEWAY_SETUP
-        assert isinstance(gateway.inquire(builders.inquiry()).result, NoAnswer)
-        assert sandbox.card(builders.NUMBER).charged == 0
+        sold = self._sold(gateway)
+        stranger = builders.gateway(self.name, self._url(process), config=self.wrong_credentials)
+        for outcome in self._movements(stranger, sold):
+            assert isinstance(outcome, Failed)
+            assert outcome.failure is FailureClass.GATEWAY_SETUP
+        assert isinstance(stranger.inquire(builders.inquiry()).result, NoAnswer)
+        health = stranger.health(builders.soon()).result
+        assert isinstance(health, Unwell)
+        assert health.setup
+        assert sandbox.card(builders.NUMBER).charged == 1
+        assert sandbox.card(builders.NUMBER).net == 11850
+
+    def _movements(self, gateway: Gateway, sold: str, send_by: float | None = None) -> list[Outcome]:
+        """What a new sale, and a void and a refund of the sale `sold`, come to."""
+        by = builders.soon() if send_by is None else send_by
+        number = builders.ANOTHER
+        return [
+            gateway.sale(builders.sale(reference=number, send_by=by)).result,
+            gateway.void(builders.void(reference=number + 1, sale_transaction_id=sold, send_by=by)).result,
+            gateway.refund(builders.refund(reference=number + 2, sale_transaction_id=sold, send_by=by)).result,
+        ]
+
+    def test_healthy(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """A health check says that the gateway answers and lets us in, and moves nothing."""
+        assert isinstance(gateway.health(builders.soon()).result, Healthy)
+        assert sandbox.transactions() == []
 
     def test_sent_twice(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E4: the same reference sent again is the same bytes, the same answer and no second charge."""
@@ -137,6 +189,28 @@ class Story:
         sent = sandbox.requests(operation="sale")
         assert [request.body for request in sent] == [sent[0].body] * 2
         assert sent[0].headers == sent[1].headers
+
+    def test_reference_taken(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E2, B08: another sale under a reference that was used charges nothing and is not taken as paid as asked."""
+        self._sold(gateway)
+        outcome = gateway.sale(builders.sale(amount_minor=7500)).result
+        assert isinstance(outcome, Unknown | Failed) or (
+            isinstance(outcome, Approved) and outcome.amount_minor == 11850
+        )
+        assert sandbox.card(builders.NUMBER).charged == 1
+
+    def test_sent_twice_at_once(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E4: two sends of one reference that are under way together charge once."""
+        sandbox.scenario(before=[sandbox_client.hold("both")], operation="sale", times=2)
+        with ThreadPoolExecutor(2) as threads:
+            sends = [threads.submit(gateway.sale, builders.sale()) for _ in range(2)]
+            sandbox.wait_for("both", 2)
+            sandbox.release("both", stay_open=True)
+            outcomes = [send.result().result for send in sends]
+        assert any(isinstance(outcome, Approved) for outcome in outcomes)
+        assert len({outcome.transaction_id for outcome in outcomes if isinstance(outcome, Approved)}) == 1
+        assert all(isinstance(outcome, Approved | Unknown | Failed) for outcome in outcomes)
+        assert sandbox.card(builders.NUMBER).charged == 1
 
     def test_look_alikes(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B11: two sales that look alike are two, since each has a reference of its own."""
@@ -151,13 +225,31 @@ class Story:
         sighting = gateway.inquire(builders.inquiry()).result
         assert isinstance(sighting, Found)
         assert isinstance(sighting.outcome, Approved)
-        assert sighting.standing is Standing.UNSETTLED
+        assert sighting.standing is self._fresh(gateway)
         assert (sighting.outcome.transaction_id, sighting.outcome.amount_minor) == (approved.transaction_id, 11850)
 
     def test_inquiry_finds_nothing(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E4: what was never sent is absent, and asking moves nothing."""
         assert isinstance(gateway.inquire(builders.inquiry()).result, Absent)
         assert sandbox.transactions() == []
+
+    def test_inquiry_finds_two(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B13: two transactions under one reference are never absent and none is picked: a person must look."""
+        self._twin(sandbox, self._sold(gateway))
+        assert len(sandbox.transactions(operation="sale")) == 2
+        sighting = gateway.inquire(builders.inquiry()).result
+        assert isinstance(sighting, Found)
+        if self.sees_both:
+            assert isinstance(sighting.outcome, Unknown)
+            assert sighting.standing is Standing.LIMBO
+
+    def _twin(self, sandbox: SandboxClient, sold: str) -> None:
+        """Make the sandbox book the sale `sold` a second time under the same reference."""
+        sandbox.twin(self.name, sold)
+
+    def _fresh(self, gateway: Gateway) -> Standing:
+        """Where a sale stands right after it was approved."""
+        return Standing.SETTLED if gateway.traits.voids is Voids.NEVER else Standing.UNSETTLED
 
     # -- a sale whose answer is lost after it was charged
 
@@ -170,6 +262,7 @@ class Story:
         sandbox_client.page(200),
         sandbox_client.cut(),
         sandbox_client.cut(3, promise_all=False),
+        sandbox_client.cut(3, stall=True),
         sandbox_client.garble("noise"),
         sandbox_client.garble("utf-16"),
         sandbox_client.garble("nul"),
@@ -240,12 +333,74 @@ class Story:
             assert isinstance(outcome, Failed)
             assert outcome.failure is FailureClass.NOT_SENT
         assert isinstance(gateway.inquire(builders.inquiry(send_by=time.monotonic() + 0.05)).result, NoAnswer)
+        assert isinstance(gateway.health(time.monotonic() + 0.05).result, Unwell)
+
+    def test_time_out_before_the_send(self) -> None:
+        """E3: a gateway that takes the connection and is silent before the first byte could leave did nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+            gateway = builders.gateway(self.name, url, read_timeout=0.05, connect_timeout=0.05)
+            outcome = gateway.sale(builders.sale(send_by=time.monotonic() + 0.05)).result
+        assert isinstance(outcome, Failed)
+        assert outcome.failure is FailureClass.NOT_SENT
 
     def test_too_late_to_send(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E1: past send_by nothing is sent."""
-        outcome = gateway.sale(builders.sale(send_by=0.0)).result
-        assert outcome == Failed(FailureClass.NOT_SENT, "send_by", "the time to send it by had passed")
+        for outcome in self._movements(gateway, self.unknown_id, send_by=0.0):
+            assert outcome == Failed(FailureClass.NOT_SENT, "send_by", "the time to send it by had passed")
+        assert isinstance(gateway.inquire(builders.inquiry(send_by=0.0)).result, NoAnswer)
+        assert isinstance(gateway.health(0.0).result, Unwell)
         assert sandbox.request_count() == 0
+
+    # -- answers that refuse, or say nothing
+
+    def test_busy(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E3: 429 charges nothing; as busy, with the time to wait, only where the gateway's documents say so."""
+        sandbox.scenario(before=[self.busy], operation="sale")
+        outcome = gateway.sale(builders.sale()).result
+        assert sandbox.card(builders.NUMBER).charged == 0
+        if not self.busy_proves:
+            assert isinstance(outcome, Unknown)
+            return
+        assert isinstance(outcome, Failed)
+        assert (outcome.failure, outcome.retry_after) == (FailureClass.BUSY, timedelta(seconds=7))
+
+    def test_error_that_proves(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E3: a server error counts as not done only where its body proves it."""
+        if self.proving_500 is None:
+            pytest.skip("no server error of this gateway proves anything")
+        sandbox.scenario(before=[self.proving_500], operation="sale")
+        assert isinstance(gateway.sale(builders.sale()).result, Failed)
+        assert sandbox.card(builders.NUMBER).charged == 0
+
+    def test_redirect(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E3: no call follows a redirect: nothing of it arrives at the other host."""
+        sandbox.scenario(before=[sandbox_client.page(307)], times=0)
+        assert [type(outcome) for outcome in self._movements(gateway, self.unknown_id)] == [Unknown] * 3
+        assert isinstance(gateway.inquire(builders.inquiry()).result, NoAnswer)
+        assert isinstance(gateway.health(builders.soon()).result, Unwell)
+        assert sandbox.decoy()[1] == []
+
+    def test_unknown_fields(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B19: fields that nobody knows change nothing in an approval."""
+        scenario = sandbox.scenario(after=[sandbox_client.edit({"surprise": "1", "NOVELTY": "yes"})], operation="sale")
+        outcome = gateway.sale(builders.sale()).result
+        assert sandbox.applied(scenario) == 1
+        assert isinstance(outcome, Approved)
+        assert outcome.amount_minor in (None, 11850)
+
+    def test_missing_fields(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B19: an approval without a field that makes it one proves nothing."""
+        for place, field in enumerate(self.without):
+            sandbox.scenario(after=[sandbox_client.edit({field: None})], operation="sale")
+            outcome = gateway.sale(builders.sale(reference=builders.REFERENCE + place)).result
+            assert isinstance(outcome, Unknown), field
+
+    def test_stray_accents(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B19: an answer in another charset than expected is read as far as it proves something, or is unknown."""
+        sandbox.scenario(after=[sandbox_client.garble("latin-1")], operation="sale")
+        outcome = gateway.sale(builders.sale()).result
+        assert isinstance(outcome, Unknown) or (isinstance(outcome, Approved) and outcome.amount_minor in (None, 11850))
 
     # -- answers about something else
 
@@ -261,29 +416,87 @@ class Story:
 
     def test_approval_of_another_amount(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R18: an approval of another amount says so."""
-        field = {"payflow": "AMT", "plugnpay": "amountcharged"}[self.name]
-        sandbox.scenario(after=[sandbox_client.edit({field: "11.85"})], operation="sale")
+        outcome = self._edited(gateway, sandbox, self.other_amount)
+        if isinstance(outcome, Approved):
+            assert outcome.amount_minor == 1185
+
+    def test_approval_of_another_currency(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R18: an approval in another currency says so."""
+        if self.other_currency is None:
+            assert self._approved(gateway).currency is None
+            return
+        outcome = self._edited(gateway, sandbox, self.other_currency)
+        if isinstance(outcome, Approved):
+            assert outcome.currency not in (None, "USD")
+
+    def test_approval_of_another_reference(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R18: an approval of another reference says so."""
+        if self.other_reference is None:
+            assert self._approved(gateway).reference is None
+            return
+        outcome = self._edited(gateway, sandbox, self.other_reference)
+        if isinstance(outcome, Approved):
+            ours = self._approved(gateway).reference
+            assert outcome.reference is not None
+            assert outcome.reference != ours
+
+    def _edited(self, gateway: Gateway, sandbox: SandboxClient, changes: Changes) -> Approved | Unknown:
+        """What the sale comes to whose answer was changed so: it may say what it said, or be unknown."""
+        scenario = sandbox.scenario(after=[sandbox_client.edit(changes)], operation="sale")
         outcome = gateway.sale(builders.sale()).result
-        assert isinstance(outcome, Approved)
-        assert outcome.amount_minor == 1185
+        assert sandbox.applied(scenario) == 1
+        assert isinstance(outcome, Approved | Unknown)
+        return outcome
 
     # -- void and refund
 
-    def _sold(self, gateway: Gateway) -> str:
+    def _approved(self, gateway: Gateway) -> Approved:
         outcome = gateway.sale(builders.sale()).result
         assert isinstance(outcome, Approved)
-        return outcome.transaction_id
+        return outcome
+
+    def _sold(self, gateway: Gateway) -> str:
+        return self._approved(gateway).transaction_id
+
+    def _standing(self, gateway: Gateway, sold: str) -> Standing:
+        """Where the sale `sold` stands."""
+        sighting = gateway.inquire(builders.inquiry(transaction_id=sold)).result
+        assert isinstance(sighting, Found)
+        return sighting.standing
 
     def test_void(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R11: an unsettled sale is voided, and both the sale and the void are found so."""
         sold = self._sold(gateway)
-        assert isinstance(gateway.void(builders.void(sale_transaction_id=sold)).result, Approved)
+        outcome = gateway.void(builders.void(sale_transaction_id=sold)).result
+        if gateway.traits.voids is Voids.NEVER:
+            assert isinstance(outcome, Refused)
+            assert outcome.refusal is VoidRefusal.CANNOT_VOID
+            assert self._standing(gateway, sold) is Standing.SETTLED
+            assert sandbox.card(builders.NUMBER).net == 11850
+            return
+        assert isinstance(outcome, Approved)
         for asked in (builders.inquiry(transaction_id=sold), builders.inquiry(Operation.VOID)):
             sighting = gateway.inquire(replace(asked, sale_transaction_id=sold)).result
             assert isinstance(sighting, Found)
             assert isinstance(sighting.outcome, Approved)
             assert sighting.standing is Standing.VOIDED
         assert sandbox.card(builders.NUMBER).standing == 0
+
+    def test_void_twice(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11: a second void of a sale is a yes or "cannot", and the sale stays voided."""
+        if gateway.traits.voids is Voids.NEVER:
+            pytest.skip("a sale is final at once here")
+        sold = self._sold(gateway)
+        assert isinstance(gateway.void(builders.void(sale_transaction_id=sold)).result, Approved)
+        again = gateway.void(builders.void(reference=builders.ANOTHER + 1, sale_transaction_id=sold)).result
+        assert isinstance(again, Approved) or (isinstance(again, Refused) and again.refusal is VoidRefusal.CANNOT_VOID)
+        assert self._standing(gateway, sold) is Standing.VOIDED
+
+    def test_void_of_nothing(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11: the void of a sale that the gateway never saw is no yes."""
+        outcome = gateway.void(builders.void(sale_transaction_id=self.unknown_id)).result
+        assert isinstance(outcome, Refused | Failed)
+        assert sandbox.card(builders.NUMBER).charged == 0
 
     def test_void_not_seen(self, gateway: Gateway) -> None:
         """E4: a void that never arrived is absent, while its sale stands."""
@@ -293,12 +506,12 @@ class Story:
 
     def test_void_lost(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B24: a void whose answer is lost is unknown; the sale's standing then tells that it was made."""
+        if gateway.traits.voids is Voids.NEVER:
+            pytest.skip("a sale is final at once here")
         sold = self._sold(gateway)
         sandbox.scenario(after=[sandbox_client.reset()], operation="void")
         assert isinstance(gateway.void(builders.void(sale_transaction_id=sold)).result, Unknown)
-        sighting = gateway.inquire(builders.inquiry(transaction_id=sold)).result
-        assert isinstance(sighting, Found)
-        assert sighting.standing is Standing.VOIDED
+        assert self._standing(gateway, sold) is Standing.VOIDED
 
     def test_void_too_late_then_refund(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R11, R17, B50: the void of a settled sale is refused, its standing confirms why, the refund follows once."""
@@ -307,18 +520,16 @@ class Story:
         refused = gateway.void(builders.void(sale_transaction_id=sold)).result
         assert isinstance(refused, Refused)
         assert refused.refusal is VoidRefusal.CANNOT_VOID
-        sighting = gateway.inquire(builders.inquiry(transaction_id=sold)).result
-        assert isinstance(sighting, Found)
-        assert sighting.standing is Standing.SETTLED
+        assert self._standing(gateway, sold) is Standing.SETTLED
         asked = builders.refund(reference=builders.ANOTHER + 1, sale_transaction_id=sold)
         accepted = gateway.refund(asked).result
         assert isinstance(accepted, Approved)
-        assert not accepted.final
+        assert accepted.final is self.refund_is_final
         self._refund_becomes_final(gateway, sandbox, sold, asked.reference)
         assert sandbox.card(builders.NUMBER).net == 0
 
     def _refund_becomes_final(self, gateway: Gateway, sandbox: SandboxClient, sold: str, reference: int) -> None:
-        for final in (False, True):
+        for final in (self.refund_is_final, True):
             asked = builders.inquiry(Operation.REFUND, reference=reference, sale_transaction_id=sold)
             sighting = gateway.inquire(asked).result
             assert isinstance(sighting, Found)
@@ -326,6 +537,68 @@ class Story:
             assert (sighting.outcome.final, sighting.standing) == (final, Standing.REFUNDED)
             assert sighting.refunded_minor == 11850
             sandbox.settle()
+
+    def test_void_after_the_refund(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11, B75: a late void after a return returns nothing twice; where it undoes the return, an inquiry tells."""
+        sold = self._sold(gateway)
+        sandbox.settle()
+        assert isinstance(gateway.refund(builders.refund(sale_transaction_id=sold)).result, Approved)
+        late = gateway.void(builders.void(reference=builders.ANOTHER + 1, sale_transaction_id=sold)).result
+        sighting = gateway.inquire(builders.inquiry(Operation.REFUND, sale_transaction_id=sold)).result
+        assert isinstance(sighting, Found)
+        if gateway.traits.void_undoes_latest:
+            assert isinstance(late, Approved)
+            assert sighting.standing is Standing.LIMBO
+            assert sandbox.card(builders.NUMBER).net == 11850
+        else:
+            assert isinstance(late, Refused)
+            assert sighting.standing is Standing.REFUNDED
+            assert sandbox.card(builders.NUMBER).net == 0
+
+    def test_refund_of_unsettled(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B43: the refund of a sale that has not settled is refused, or made; never something between."""
+        sold = self._sold(gateway)
+        outcome = gateway.refund(builders.refund(sale_transaction_id=sold)).result
+        if self.refund_of_unsettled is None:
+            assert isinstance(outcome, Approved)
+            assert sandbox.card(builders.NUMBER).net == 0
+        else:
+            assert isinstance(outcome, Refused)
+            assert outcome.refusal is self.refund_of_unsettled
+            assert sandbox.card(builders.NUMBER).net == 11850
+
+    def test_refund_beyond_the_sale(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R17: a refund of more than the sale is refused and moves nothing."""
+        sold = self._sold(gateway)
+        sandbox.settle()
+        outcome = gateway.refund(builders.refund(sale_transaction_id=sold, amount_minor=11851)).result
+        assert isinstance(outcome, Refused)
+        assert sandbox.card(builders.NUMBER).net == 11850
+
+    def test_refund_of_a_refunded_sale(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R17, B47: two refunds of the whole sale, with two references, return it once."""
+        sold = self._sold(gateway)
+        sandbox.settle()
+        asked = builders.refund(sale_transaction_id=sold)
+        assert isinstance(gateway.refund(asked).result, Approved)
+        assert isinstance(gateway.refund(replace(asked, reference=builders.ANOTHER + 1)).result, Refused)
+        assert sandbox.card(builders.NUMBER).net == 0
+
+    def test_refund_in_parts(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R17: a part of a sale is returned, and where the gateway allows it the rest too; the traits say which."""
+        sold = self._sold(gateway)
+        sandbox.settle()
+        part = builders.refund(amount_minor=5000, sale_transaction_id=sold)
+        first = gateway.refund(part).result
+        assert isinstance(first, Approved)
+        assert first.amount_minor in (None, 5000)
+        rest = gateway.refund(replace(part, reference=builders.ANOTHER + 1, amount_minor=6850)).result
+        if gateway.traits.refunds is Refunds.MANY:
+            assert isinstance(rest, Approved)
+            assert sandbox.card(builders.NUMBER).net == 0
+        else:
+            assert isinstance(rest, Refused)
+            assert sandbox.card(builders.NUMBER).net == 6850
 
     def test_refund_sent_twice(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B47: a refund whose answer was lost, sent again with its reference, returns the money once."""
@@ -352,6 +625,103 @@ class Story:
         )
         assert [type(outcome) for outcome in outcomes] == [Unknown] * 3
         assert isinstance(gateway.inquire(builders.inquiry()).result, NoAnswer)
+        health = gateway.health(builders.soon()).result
+        assert isinstance(health, Unwell)
+        assert not health.setup
+
+    # -- authorization and capture
+
+    def _authorized(self, gateway: Gateway) -> str | None:
+        """The id of the usual amount, authorized; None where the gateway has no such thing, and says so."""
+        outcome = gateway.authorize(builders.sale()).result
+        if gateway.traits.authorizes:
+            assert isinstance(outcome, Approved)
+            return outcome.transaction_id
+        assert isinstance(outcome, Failed)
+        assert (outcome.failure, outcome.code) == (FailureClass.REFUSED, "unsupported")
+        captured = gateway.capture(builders.capture()).result
+        assert isinstance(captured, Failed)
+        assert (captured.failure, captured.code) == (FailureClass.REFUSED, "unsupported")
+        return None
+
+    def test_authorize_and_capture(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """An authorization moves nothing; its capture does, once, and each is found by its own reference."""
+        authorized = self._authorized(gateway)
+        assert sandbox.card(builders.NUMBER).charged == 0
+        if authorized is None:
+            return
+        reserved = gateway.inquire(builders.inquiry(Operation.AUTHORIZATION)).result
+        assert isinstance(reserved, Found)
+        assert isinstance(reserved.outcome, Approved)
+        asked = builders.inquiry(Operation.CAPTURE, sale_transaction_id=authorized)
+        assert isinstance(gateway.inquire(asked).result, Absent)
+        taken = gateway.capture(builders.capture(authorization_transaction_id=authorized)).result
+        assert isinstance(taken, Approved)
+        assert taken.amount_minor in (None, 11850)
+        assert sandbox.card(builders.NUMBER).net == 11850
+        sighting = gateway.inquire(asked).result
+        assert isinstance(sighting, Found)
+        assert isinstance(sighting.outcome, Approved)
+        assert sighting.standing is self._fresh(gateway)
+
+    def test_capture_lost(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E4: a capture whose answer is lost is unknown, is found by inquiry, and sent again takes nothing more."""
+        if (authorized := self._authorized(gateway)) is None:
+            return
+        sandbox.scenario(after=[sandbox_client.reset()], operation="capture")
+        asked = builders.capture(authorization_transaction_id=authorized)
+        assert isinstance(gateway.capture(asked).result, Unknown)
+        sighting = gateway.inquire(builders.inquiry(Operation.CAPTURE, sale_transaction_id=authorized)).result
+        assert isinstance(sighting, Found)
+        assert isinstance(sighting.outcome, Approved)
+        assert isinstance(gateway.capture(asked).result, Approved | Failed | Unknown)
+        assert sandbox.card(builders.NUMBER).net == 11850
+
+    def test_capture_too_much(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """More than was authorized is not taken."""
+        if (authorized := self._authorized(gateway)) is None:
+            return
+        asked = builders.capture(authorization_transaction_id=authorized, amount_minor=99_999)
+        assert isinstance(gateway.capture(asked).result, Failed | Declined | Unknown)
+        assert sandbox.card(builders.NUMBER).net == 0
+
+    def test_void_of_an_authorization(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11: an authorization that was not captured is voided, and can't be captured any more."""
+        if (authorized := self._authorized(gateway)) is None:
+            return
+        assert isinstance(gateway.void(builders.void(sale_transaction_id=authorized)).result, Approved)
+        asked = builders.inquiry(Operation.AUTHORIZATION, transaction_id=authorized)
+        sighting = gateway.inquire(asked).result
+        assert isinstance(sighting, Found)
+        assert sighting.standing is Standing.VOIDED
+        late = builders.capture(reference=builders.ANOTHER + 1, authorization_transaction_id=authorized)
+        assert isinstance(gateway.capture(late).result, Failed | Declined | Unknown)
+        assert sandbox.card(builders.NUMBER).net == 0
+
+    # -- stored cards
+
+    def test_stored_card(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """C4: the token of an earlier sale charges its card again, without the number, and nobody at the till."""
+        first = gateway.sale(builders.sale(keep_card=True)).result
+        assert isinstance(first, Approved)
+        again = builders.sale(
+            reference=builders.ANOTHER,
+            card=None,
+            stored_card=first.card_token or first.transaction_id,
+            recurring=True,
+            unattended=True,
+            network_reference=first.network_reference,
+        )
+        outcome = gateway.sale(again).result
+        if not gateway.traits.keeps_cards:
+            assert outcome == Failed(FailureClass.REFUSED, "stored_card", "the gateway keeps no cards: give the number")
+            return
+        assert first.card_token
+        assert isinstance(outcome, Approved)
+        assert sandbox.card(builders.NUMBER).charged == 2
+        last = sandbox.requests(operation="sale")[-1].body
+        assert "1111" not in last
+        assert "****" not in last
 
     def test_every_small_amount_arrives(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B26: amounts with awkward cents arrive at the gateway as they were asked."""
