@@ -32,6 +32,9 @@ class Standing:
     outcome_unknown: bool
     reversal_state: str | None
     decline_class: str | None = None  # of the latest sale, where it was declined
+    batch_id: int | None = None
+    due_at: datetime | None = None  # the next attempt
+    latest_at: datetime | None = None  # when something happened last
 
     @property
     def over(self) -> bool:
@@ -51,7 +54,8 @@ _STANDING = text("""
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown,
            (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state,
            (SELECT t.decline_class FROM gateway_transactions t
-            WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1) AS decline_class
+            WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1) AS decline_class,
+           p.batch_id, p.due_at, (SELECT max(e.at) FROM events e WHERE e.payment_id = p.id) AS latest_at
     FROM payments p WHERE p.id = :id""")
 
 

@@ -9,7 +9,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -55,7 +57,7 @@ _STEPS: Final = {
 _ENDS: Final = {
     "posted": "The payment is posted.",
     "declined": "The card was declined. Nothing was charged.",
-    "retrying": "The card was declined for now. It is tried again by itself; you need not wait.",
+    "retrying": "The card was declined for now. It is tried again by itself{when}; you need not wait.",
     "review": "This needs a person before it goes on.",
     "cancelled": "The payment was cancelled. Nothing was charged.",
     "voided": "The payment is void.",
@@ -80,9 +82,15 @@ TELL: Final = {
 """What a clerk can tell the customer of a declined card: never why, which is between them and their bank."""
 UNKNOWN: Final = (
     "It is not known yet whether the card was charged. The gateway is asked until it is; do not charge it again."
-    " You can go on, and will be told here and in the customer's record."
+    " You can go on: you will be told at the top of every page, and it stands in the customer's record."
 )
 UNDER_WAY: Final = "Still under way."
+SLOW: Final = (
+    "Still under way: the gateway has not answered yet. You need not do anything, and need not wait:"
+    " you can go on, and will be told at the top of every page."
+)
+SLOW_AFTER: Final = timedelta(seconds=5)
+"""So long nothing happens before it is said that the gateway takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +111,19 @@ Look = Callable[[int], tuple[list[Told], int, bool]]
 """From what was seen last: what is new, what is seen now, whether it is over."""
 
 
-def stream(request: Request, look: Look, after: int = 0) -> StreamingResponse:
-    """Tell what `look` finds until it is over, the browser leaves or TOLD_FOR has passed."""
+def stream(request: Request, look: Look, after: int = 0, at_end: Callable[[], None] | None = None) -> StreamingResponse:
+    """Tell what `look` finds until it is over, the browser leaves or TOLD_FOR has passed.
+
+    `at_end` is called when the end was sent.
+    """
     return StreamingResponse(
-        _told(request, look, after),
+        _told(request, look, after, at_end),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _told(request: Request, look: Look, after: int) -> AsyncIterator[str]:
+async def _told(request: Request, look: Look, after: int, at_end: Callable[[], None] | None) -> AsyncIterator[str]:
     clock = asyncio.get_running_loop().time
     end, wait = clock() + TOLD_FOR, LOOK_EVERY
     yield "retry: 2000\n\n"
@@ -121,6 +132,8 @@ async def _told(request: Request, look: Look, after: int) -> AsyncIterator[str]:
         for one in news:
             yield one.text()
         if over:
+            if at_end:
+                await run_in_threadpool(at_end)
             return
         if not news:
             yield ": still there\n\n"
@@ -139,14 +152,19 @@ def last_seen(request: Request) -> int:
 
 def of_payment(at: Office, payment_id: int, address: Callable[[Standing], str]) -> Look:
     """Follows one payment; `address` is where to go on after it, by how it ended."""
+    zone, said_slow = at.settings.business_time_zone, False
 
     def look(after: int) -> tuple[list[Told], int, bool]:
-        with at.reading() as (conn, _):
+        nonlocal said_slow
+        with at.reading() as (conn, now):
             standing, events = follow.payment(conn, payment_id, after)
         news = [Told("step", {"what": one.what, "words": said}, one.id) for one in events if (said := step_words(one))]
         seen = events[-1].id if events else after
+        if not said_slow and is_slow(standing, now):
+            said_slow = True
+            news.append(Told("slow", {"words": SLOW}))
         if standing.over:
-            end = {"state": standing.state, "words": end_words(standing), "address": address(standing)}
+            end = {"state": standing.state, "words": words(standing, now, zone), "address": address(standing)}
             leads = standing.reversal_state is not None
             news.append(Told("end", {**end, "unknown": standing.outcome_unknown, "leads": leads}))
         return news, seen, standing.over
@@ -160,11 +178,19 @@ def step_words(one: Happened) -> str:
     return f"{said}: {one.why}" if said and one.why and one.what in _WITH_REASON else said
 
 
-def end_words(standing: Standing) -> str:
-    """How it stands, in plain words."""
+def is_slow(standing: Standing, now: datetime) -> bool:
+    """Whether a clerk should be told that the gateway takes its time."""
+    return not standing.over and standing.latest_at is not None and now - standing.latest_at >= SLOW_AFTER
+
+
+def words(standing: Standing, now: datetime, zone: ZoneInfo) -> str:
+    """How it stands, in plain words; times by the business's clock."""
     if standing.outcome_unknown:
         return UNKNOWN
-    said = _ENDS.get(standing.state, UNDER_WAY)
+    if is_slow(standing, now):
+        return SLOW
+    when = f" on {standing.due_at.astimezone(zone):%Y-%m-%d at %H:%M}" if standing.due_at else ""
+    said = _ENDS.get(standing.state, UNDER_WAY).format(when=when)
     if standing.reversal_state in _RETURNED:
         return f"{said} {_RETURNED[standing.reversal_state]}"
     if standing.state in ("declined", "retrying") and standing.decline_class:

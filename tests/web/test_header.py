@@ -30,7 +30,7 @@ def test_told_later_until_seen(house: House, clerk: Visitor, new_visitor: Callab
     assert "/told/" not in clerk.get("/console/find").text
     house.work()
     page = clerk.get("/console/find").text
-    assert f'<a href="/console/payments/{payment}">Payment {payment} (43.00 USD)</a> was declined' in page
+    assert f'<a href="/console/payments/{payment}">Payment {payment} (43.00 USD)</a> was declined for now' in page
     other = new_visitor()
     other.log_in("sue")
     assert "/told/" not in other.get("/console/find").text

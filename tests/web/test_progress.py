@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -29,6 +31,9 @@ def told(visitor: Visitor, path: str, **headers: str) -> list[tuple[str, Any]]:
     return messages
 
 
+NOW, NEW_YORK = datetime(2026, 3, 2, 15, 0, tzinfo=UTC), ZoneInfo("America/New_York")
+
+
 def words(messages: list[tuple[str, Any]]) -> list[str]:
     return [data["words"] for _, data in messages]
 
@@ -46,7 +51,7 @@ def test_posted(house: House, clerk: Visitor) -> None:
         "The payment is posted.",
     ]
     assert messages[-1][0] == "end"
-    assert messages[-1][1]["address"].startswith("/console/customers/")
+    assert messages[-1][1]["address"] == f"/console/payments/{payment}/receipt"
 
 
 def test_goes_on_where_it_left_off(house: House, clerk: Visitor) -> None:
@@ -70,7 +75,7 @@ def test_declined(house: House, clerk: Visitor) -> None:
     with house.engine.connect() as conn:
         standing, _ = follow.payment(conn, payment)
     said = words(told(clerk, f"/console/payments/{payment}/progress"))
-    assert said[-1] == progress.end_words(standing)
+    assert said[-1] == progress.words(standing, NOW, ZoneInfo("UTC"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,27 @@ def test_when_it_is_over(state: str, unknown: bool, reversal: str | None, over: 
     """A page that follows closes once nothing more comes within seconds; an unknown outcome is told plainly."""
     standing = follow.Standing(1, state, unknown, reversal)
     assert standing.over is over
-    assert says in progress.end_words(standing)
+    assert says in progress.words(standing, NOW, NEW_YORK)
+
+
+def test_when_it_is_tried_again() -> None:
+    """R16: a soft decline says when it is tried again, by the business's clock, and what the customer may hear."""
+    due_at = datetime(2026, 3, 5, 14, 30, tzinfo=UTC)
+    standing = follow.Standing(1, "retrying", False, None, "soft_dated", due_at=due_at)
+    said = progress.words(standing, NOW, NEW_YORK)
+    assert "tried again by itself on 2026-03-05 at 09:30" in said
+    assert "You can tell the customer: the bank said no for now" in said
+
+
+def test_a_slow_gateway(house: House, clerk: Visitor, quick: None) -> None:
+    """Whoever waits longer is told that nothing need be done and that they may go on."""
+    house.bill("C-1", {"A-1": 1250})
+    payment = house.pay(1250, card())
+    path = f"/console/payments/{payment}/progress"
+    assert "has not answered yet" not in clerk.get(path).text
+    house.advance(seconds=progress.SLOW_AFTER / timedelta(seconds=1))
+    assert words(told(clerk, path)) == ["Recorded", progress.SLOW]
+    assert progress.SLOW in clerk.get(path).text
 
 
 def test_without_javascript(house: House, clerk: Visitor) -> None:

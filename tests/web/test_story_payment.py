@@ -67,6 +67,8 @@ def test_a_card(desk: Desk) -> None:
     sent: list[str] = []
     page.on("request", lambda one: sent.append(one.url) if "4111111111111111" in (one.post_data or "") else None)
     page.get_by_role("button", name="Save").dblclick()
+    page.wait_for_url("**/receipt")
+    page.get_by_role("link", name="Go on").click()
     page.wait_for_url(f"**/console/customers/{customer}")
     assert [url.removeprefix(desk.office.address) for url in sent] == ["/v1/cards"]
     expect(page.locator(".state.posted")).to_have_count(1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
+from books import clock, proposals
 from tests.faults.plant import until
-from tests.web.browser import Desk, Office, needs_chromium, no_violations
+from tests.web.browser import Desk, Office, needs_chromium, no_violations, seat
 
 pytestmark = needs_chromium
 
@@ -18,7 +22,7 @@ def pay_by_card(page: Page, customer: int) -> None:
     page.get_by_label("Card Number").fill("4111111111111111")
     page.get_by_label("Expiry").fill("12/39")
     page.get_by_role("button", name="Save").click()
-    page.wait_for_url(f"**/console/customers/{customer}")
+    page.wait_for_url("**/receipt")
 
 
 def watched_to_its_end(office: Office, payment: int) -> None:
@@ -73,3 +77,77 @@ def test_a_void_that_becomes_a_refund(desk: Desk) -> None:
     page.goto(f"/console/customers/{customer}")
     expect(page.get_by_role("group", name="Invoices").get_by_role("link", name="V-1")).to_be_visible()
     expect(page.locator("tr.voided")).to_have_count(1)
+
+
+@pytest.fixture
+def dark(office: Office, chromium: Browser) -> Iterator[Desk]:
+    """A browser in dark mode, on a narrow screen."""
+    yield from seat(office, chromium, color_scheme="dark", viewport={"width": 360, "height": 740})
+
+
+PAYMENT = """
+    INSERT INTO payments (caller, idempotency_key, content_digest, customer_id, method, card_token, card_brand,
+        card_last_four, gateway, currency, total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor,
+        state, reason, next_step, due_at, charged_minor, credited_minor, recorded_at, recorded_by)
+    VALUES ('story', :state || :customer, 'x', :customer, 'credit_card', 'none', 'visa', '1111', 'payflow', 'USD', 1250,
+        true, false, 'ask', 0, :state, :reason, :step, CASE WHEN :step <> '' THEN now() + interval '1 day' END,
+        CASE WHEN :state = 'posted' THEN 1250 END, CASE WHEN :state = 'posted' THEN 1250 ELSE 0 END, now(), 'ann')
+    RETURNING id"""
+SALE = """
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency, state,
+        next_step, due_at, send_until, started_at)
+    VALUES (:payment, 'sale', 'payflow', 'sandbox', :reference, 1250, 'USD', :state, :step,
+        CASE WHEN :step <> '' THEN now() + interval '1 day' END, now(), now()) RETURNING id"""
+
+
+def standing(office: Office, customer: int, state: str, sale: str | None = None, reason: str = "") -> int:
+    """A card payment of 12.50 that stands so, left alone by the workers for a day."""
+    step = "charge" if state == "requested" else None
+    payment: int = office.one(PAYMENT, customer=customer, state=state, reason=reason, step=step)
+    if sale is not None:
+        asks = "inquire" if sale == "unknown" else None
+        office.one(SALE, payment=payment, reference=10**18 + payment, state=sale, step=asks)
+    return payment
+
+
+def test_what_waits_for_a_person(dark: Desk) -> None:
+    """R8, R13, E4: a proposal, a payment to cancel, one of which less is owed, a charge that nobody knows of."""
+    office = dark.office
+    customer = office.customer("Willy Waits", {"WW-1": 5000})
+    posted, requested = standing(office, customer, "posted", "approved"), standing(office, customer, "requested")
+    review = standing(office, customer, "review", reason="only 10.00 USD of 12.50 USD are owed")
+    unknown = standing(office, customer, "charging", "unknown")
+    with office.engine.begin() as conn:
+        proposals.propose_void(conn, posted, "ask", "wrong customer", clock.now(conn), "ada")
+    page = dark.log_in("sue")
+    for payment, says in (
+        (posted, "A second person must approve: void this payment"),
+        (review, "What becomes of this payment?"),
+        (unknown, "What became of the charge is not known"),
+    ):
+        page.goto(f"/console/payments/{payment}")
+        expect(page.get_by_role("heading", name=says)).to_be_visible()
+        if payment == unknown:
+            page.get_by_text("Say what became of it").click()
+            expect(page.get_by_text("Ask the gateway’s support first.")).to_be_visible()
+        no_violations(page)
+    page.goto(f"/console/payments/{posted}")
+    page.get_by_label("Or why not?").fill("it is the right one")
+    page.get_by_role("button", name="Refuse the void").click()
+    expect(page.get_by_text("The void is refused.")).to_be_visible()
+    page.goto(f"/console/payments/{review}")
+    page.get_by_label("Do not charge the card").check()
+    page.get_by_label("Why?").fill("4111 1111 1111 1111")
+    page.get_by_role("button", name="Decide").click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(page.get_by_label("Do not charge the card")).to_be_checked()
+    no_violations(page)
+    page.goto(f"/console/payments/{requested}")
+    page.get_by_role("link", name="Cancel this payment").click()
+    no_violations(page)
+    page.get_by_label("Why is it cancelled?").fill("paid in cash")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"Payment {requested} is cancelled.")).to_be_visible()
+    page.goto(f"/console/payments/{requested}/cancel")
+    expect(page.get_by_role("heading", name="Not possible")).to_be_visible()
+    no_violations(page)

@@ -7,11 +7,14 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from books import follow, views
+from books import follow, follow_ups, views
 from books.follow import Standing
-from web.office import At, Id
+from books.people import User
+from rules.people import Role
+from web.flower import tasks_of_batch, tasks_of_payment
+from web.office import At, Id, Office
 from web.pages import page
-from web.progress import end_words, last_seen, of_batch, of_payment, step_words, stream
+from web.progress import last_seen, of_batch, of_payment, step_words, stream, words
 from web.rights import Clerk
 
 router = APIRouter(include_in_schema=False)
@@ -19,12 +22,22 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/console/payments/{payment_id}/progress")
 def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
-    """The progress window; asked for `text/event-stream`, its news."""
-    with at.reading() as (conn, _):
-        standing, events = follow.payment(conn, payment_id)
-    address = partial(_go_on, payment_id)
+    """The progress window; asked for `text/event-stream`, its news.
+
+    Who looks at an open payment is told of its end later, unless they see it here.
+    """
     if _wants_stream(request):
-        return stream(request, of_payment(at, payment_id, address), last_seen(request))
+        with at.reading() as (conn, _):
+            follow.payment(conn, payment_id)
+        address = partial(_go_on, payment_id)
+        seen = partial(_seen, at, payment_id, user.name)
+        return stream(request, of_payment(at, payment_id, address), last_seen(request), seen)
+    with at.transaction() as (conn, now):
+        standing, events = follow.payment(conn, payment_id)
+        if standing.over and not standing.outcome_unknown:
+            follow_ups.seen(conn, payment_id, user.name)
+        else:
+            follow_ups.follow(conn, payment_id, user.name, now)
     return page(
         request,
         "console/progress.html",
@@ -32,8 +45,9 @@ def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
         steps=[said for one in events if (said := step_words(one))],
         seen=events[-1].id if events else 0,
         over=standing.over,
-        outcome=end_words(standing),
-        address=address(standing),
+        outcome=words(standing, now, at.settings.business_time_zone),
+        address=_go_on(payment_id, standing),
+        tasks=_tasks(at, user, payment_id, standing),
     )
 
 
@@ -48,10 +62,25 @@ def batch(request: Request, at: At, user: Clerk, batch_id: Id) -> Response:
 
 
 def _go_on(payment_id: int, standing: Standing) -> str:
-    """To the payment where somebody decides or its money goes back, else to the customer's record."""
+    """To the payment where somebody decides or its money goes back, to a posted one's receipt, else to the record."""
     if standing.state == "review" or standing.reversal_state is not None:
         return f"/console/payments/{payment_id}"
+    if standing.state == "posted":
+        return f"/console/payments/{payment_id}/receipt"
     return f"/console/customers/{standing.customer_id}"
+
+
+def _seen(at: Office, payment_id: int, user: str) -> None:
+    with at.transaction() as (conn, _):
+        follow_ups.seen(conn, payment_id, user)
+
+
+def _tasks(at: Office, user: User, payment_id: int, standing: Standing) -> str:
+    """What works on it, in Flower, for who supervises."""
+    flower = at.settings.web_flower_url if user.role.may(Role.SUPERVISOR) else ""
+    if standing.batch_id is None:
+        return tasks_of_payment(flower, payment_id)
+    return tasks_of_batch(flower, standing.batch_id)
 
 
 def _wants_stream(request: Request) -> bool:

@@ -76,6 +76,9 @@
       line.textContent = JSON.parse(event.data).words;
       list.append(line);
     });
+    source.addEventListener("slow", (event) => {
+      document.querySelector("#outcome strong").textContent = JSON.parse(event.data).words;
+    });
     source.addEventListener("end", (event) => {
       source.close();
       const end = JSON.parse(event.data);
