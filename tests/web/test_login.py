@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import re
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ from books import guesses, sessions
 from rules.people import Role
 from settings import Settings
 from tests.web.conftest import PASSWORD, Books, Visitor
-from web.app import create
+from web.app import create, served
 from web.rights import require
 
 
@@ -44,16 +46,34 @@ def test_wrong_log_in(visitor: Visitor, name: str, password: str) -> None:
 
 
 def test_cookie(visitor: Visitor) -> None:
-    """The session's cookie is HttpOnly and SameSite, and Secure anywhere but on this machine."""
+    """On this machine the session's cookie is HttpOnly and SameSite."""
     said = visitor.log_in().headers.get_list("set-cookie")
     [session] = [one for one in said if one.startswith("defray_session=")]
     assert "HttpOnly" in session
     assert "SameSite=lax" in session
     assert "Secure" not in session
-    elsewhere = visitor.client.get("http://billing.example/console/login")
-    [visit] = elsewhere.headers.get_list("set-cookie")
-    assert visit.startswith("__Host-defray_visit=")
-    assert "Secure" in visit
+    assert "Max-Age" not in session
+
+
+@pytest.mark.parametrize("base_url", ["https://billing.example", "https://127.0.0.1", "http://billing.example"])
+def test_cookies_elsewhere(settings: Settings, office_people: None, base_url: str) -> None:
+    """Anywhere but on this machine every cookie that counts is bound to TLS and to this very host."""
+    with TestClient(served(settings), base_url=base_url) as client:
+        visitor = Visitor(client)
+        visitor.get("/console/login")
+        assert visitor.seen
+        said = visitor.seen.headers.get_list("set-cookie")
+        if base_url.startswith("https"):
+            said += visitor.post("/console/login", name="ann", password=PASSWORD).headers.get_list("set-cookie")
+            assert any(one.startswith("__Host-defray_session=") for one in said)
+            assert any(one.startswith("__Host-defray_device_") for one in said)
+            assert visitor.get("/console/find").status_code == 200
+    assert said
+    for one in said:
+        assert one.startswith("__Host-")
+        for attribute in ("; Secure", "; HttpOnly", "; SameSite=lax", "; Path=/"):
+            assert attribute in one
+        assert "Domain=" not in one
 
 
 def test_only_a_digest_is_kept(clerk: Visitor, books: Books) -> None:
@@ -107,7 +127,24 @@ def test_log_in_has_a_token_too(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", ["https://evil.example/", "//evil.example/", "/console//evil", "/console/\\evil", "/other"]
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "/console//evil",
+        "/console/\\evil",
+        "/console/../..//evil.example",
+        "/console/../other",
+        "/console/%2e%2e//evil.example",
+        "/console/%0d%0aSet-Cookie:x=y",
+        "/console/\r\nSet-Cookie: x=y",
+        "/console/\tx",
+        "/console@evil.example",
+        "javascript:alert(1)",
+        "/other",
+        "console/find",
+    ],
 )
 def test_log_in_leads_nowhere_else(visitor: Visitor, wanted: str) -> None:
     """After the log-in one goes on in the console, whatever the address said."""
@@ -121,31 +158,69 @@ def test_log_in_goes_on_where_one_was(visitor: Visitor) -> None:
     assert visitor.log_in(next="/console/customers/7").headers["location"] == "/console/customers/7"
 
 
-def test_throttled_by_name(visitor: Visitor, books: Books) -> None:
-    """After ten failures of one name even its right password is not looked at, until a quarter of an hour passed."""
-    visitor.get("/console/login")
+def failures(books: Books, name: str, sources: str, times: int) -> None:
+    """Log-ins of that name that failed just now; `sources` is SQL over n."""
     books.do(
         "INSERT INTO login_attempts (at, name, address)"
-        " SELECT now(), 'ann', '192.0.2.' || n FROM generate_series(1, :n) AS n",
-        n=guesses.A_NAME_FROM_STRANGERS,
+        f" SELECT now(), :name, {sources} FROM generate_series(1, :n) AS n",
+        name=name,
+        n=times,
     )
+
+
+def test_throttled_by_name_and_address(visitor: Visitor, books: Books) -> None:
+    """After ten failures of a name from one address its right password is not looked at there, for 15 minutes."""
+    visitor.get("/console/login")
+    failures(books, "ann", "'testclient'", guesses.A_NAME_FROM_ONE_SOURCE)
     refused = visitor.post("/console/login", name="ann", password=PASSWORD)
     assert refused.status_code == 429
     assert "Too many" in refused.text
+    assert books.one("SELECT count(*) FROM login_attempts") == guesses.A_NAME_FROM_ONE_SOURCE
     assert visitor.log_in("sue").status_code == 303
     books.do("UPDATE clock SET ahead = '16 minutes'")
     assert visitor.log_in("ann").status_code == 303
     assert books.one("SELECT count(*) FROM login_attempts") == 0
 
 
+def test_nobody_is_locked_out_by_strangers(visitor: Visitor, books: Books) -> None:
+    """Guesses from elsewhere, short of a hundred, keep nobody out who comes from another address."""
+    failures(books, "ann", "'192.0.2.' || n % 9", guesses.A_NAME_FROM_STRANGERS - 1)
+    assert visitor.log_in("ann").status_code == 303
+
+
+def test_a_browser_that_is_known(clerk: Visitor, new_visitor: Callable[[], Visitor], books: Books) -> None:
+    """Guesses from everywhere close a name to strangers; a browser from which it logged in before is let through."""
+    clerk.post("/console/logout")
+    failures(books, "ann", "'192.0.2.' || n", guesses.A_NAME_FROM_STRANGERS)
+    failures(books, "sue", "'testclient'", guesses.FROM_ONE_SOURCE)
+    assert new_visitor().log_in("ann").status_code == 429
+    assert clerk.log_in("ann").status_code == 303
+    clerk.post("/console/logout")
+    for _ in range(guesses.A_NAME_FROM_ONE_SOURCE):
+        assert clerk.log_in("ann", "a guess at it").status_code == 401
+    assert clerk.log_in("ann").status_code == 429
+
+
+def test_a_browser_is_known_for_its_names_only(
+    clerk: Visitor, new_visitor: Callable[[], Visitor], books: Books
+) -> None:
+    """The mark of one name is worth nothing for another, nor is one that was made up."""
+    marks = {name: value for name, value in clerk.client.cookies.items() if name.startswith("defray_device_")}
+    [(name, mark)] = marks.items()
+    assert "ann" not in name + mark
+    failures(books, "sue", "'192.0.2.' || n", guesses.A_NAME_FROM_STRANGERS)
+    for_sue = f"defray_device_{hashlib.sha256(b'sue').hexdigest()[:16]}"
+    for made_up in (mark, "x", "kek.AAAA", mark[:-4] + "AAA="):
+        other = new_visitor()
+        other.client.cookies.set(for_sue, made_up)
+        assert other.log_in("sue").status_code == 429
+
+
 def test_throttled_by_address(visitor: Visitor, books: Books) -> None:
     """After thirty failures from one address nobody logs in from there, whatever the names were."""
     visitor.get("/console/login")
-    books.do(
-        "INSERT INTO login_attempts (at, name, address)"
-        " SELECT now(), 'name ' || n, 'testclient' FROM generate_series(1, :n) AS n",
-        n=guesses.FROM_ONE_SOURCE,
-    )
+    for place in range(guesses.FROM_ONE_SOURCE):
+        failures(books, f"name-{place}", "'testclient'", 1)
     assert visitor.post("/console/login", name="ann", password=PASSWORD).status_code == 429
 
 
@@ -175,9 +250,23 @@ def test_roles(settings: Settings, office_people: None, name: str, may: list[str
             assert answers == {role.value: 200 if role.value in may else 403 for role in Role}
 
 
-def test_logged_in_is_recorded(clerk: Visitor, books: Books) -> None:
-    """Who logged in when stands in the events."""
+def test_logged_in_and_out_is_recorded(clerk: Visitor, books: Books) -> None:
+    """Who logged in and out when stands in the events."""
     assert books.one("SELECT by FROM events WHERE what = 'user.logged_in'") == "ann"
+    assert books.one("SELECT count(*) FROM events WHERE what = 'user.logged_out'") == 0
+    clerk.post("/console/logout")
+    assert books.one("SELECT by FROM events WHERE what = 'user.logged_out'") == "ann"
+
+
+def test_failed_log_ins_are_logged(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed log-in is a line of the log: whose, from where; neither a password nor what was typed for a name."""
+    with caplog.at_level(logging.WARNING):
+        visitor.log_in("ann", "wrong horse battery")
+        visitor.log_in("hunter2hunter2", "wrong horse battery")
+    said = [one.getMessage() for one in caplog.records if one.name == "web.console.login"]
+    assert said == ["log-in failed: ann, from testclient", "log-in failed: nobody we know, from testclient"]
+    assert "hunter2" not in caplog.text
+    assert "wrong horse" not in caplog.text
 
 
 def test_htmx_is_sent_to_the_log_in(visitor: Visitor) -> None:
