@@ -55,6 +55,15 @@ def test_refused(clerk: Visitor, books: Books) -> None:
     assert books.one("SELECT count(*) FROM card_vault") == 0
 
 
+def test_whose_it_is(clerk: Visitor, books: Books) -> None:
+    """C1: a card may be entered for one customer; then its token counts there alone."""
+    assert keep(clerk, {**CARD, "customer": "7"}).status_code == 201
+    assert books.one("SELECT customer_id FROM card_vault") == 7
+    for wrong in ("x", "-7", "9" * 30, "٧"):
+        answer = keep(clerk, {**CARD, "customer": wrong})
+        assert (answer.status_code, answer.json()["faults"][0]["field"]) == (422, "customer")
+
+
 @pytest.mark.parametrize("card", ["no object", [1], 7, None, {"number": 4111111111111111}, {"number": {"a": 1}}])
 def test_no_card_at_all(clerk: Visitor, card: object) -> None:
     """What is no object of texts is refused, and not repeated."""

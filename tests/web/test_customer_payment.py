@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.client import SandboxProcess
+from sandbox.client import SandboxProcess, reset
 from settings import Settings
 from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import House, settings_for
@@ -46,7 +47,7 @@ def shown(clerk: Visitor) -> dict[str, str]:
     """What the form of the page that was seen last would send, but for the token."""
     assert clerk.seen is not None
     inputs = [one for one in re.findall(r"<input [^>]*>", clerk.seen.text) if "name=" in one and "value=" in one]
-    chosen = [one for one in inputs if "checkbox" not in one and "radio" not in one or one.endswith(" checked>")]
+    chosen = [one for one in inputs if ("checkbox" not in one and "radio" not in one) or one.endswith(" checked>")]
     fields = [re.findall(r'(?:name|value)="([^"]*)"', one) for one in chosen]
     return {"method": "check", **{name: value for name, value in fields if name not in ("csrf_token", "card_token")}}
 
@@ -252,13 +253,152 @@ def test_overlap(clerk: Visitor, books: Books) -> None:
     customer = books.bill("C-1", {"A-1": 1000})
     address, form = opened(clerk, customer)
     by_card = {"method": "credit_card", "card_token": sealed(clerk)}
-    payment_of(clerk.post(address, **form | by_card))
+    first = payment_of(clerk.post(address, **form | by_card))
     _, form = opened(clerk, customer)
     assert "a payment is under way" in told(clerk.seen)
     refused = clerk.post(address, **form | by_card)
     assert refused.status_code == 422
+    assert re.search(rf"{first} 10.00 USD Waits to be charged [0-9: -]+ ann", told(refused)), "which one, and whose"
+    assert f'href="/console/payments/{first}"' in refused.text
     assert 'name="allow_overlap"' in refused.text
+    assert "tick below if both are meant" in told(refused)
     payment_of(clerk.post(address, **form | by_card, allow_overlap="yes"))
+
+
+@pytest.fixture
+def unknown(clerk: Visitor, books: Books, house: House) -> int:
+    """A customer whose card was charged, and the answer was lost."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    house.sandbox.client.scenario(after=[reset()], operation="sale")
+    payment_of(clerk.post(address, **form | {"method": "credit_card", "card_token": sealed(clerk)}))
+    house.charge()
+    assert books.one("SELECT state FROM gateway_transactions") == "unknown"
+    return customer
+
+
+def test_beside_an_unknown_outcome_a_clerk_waits(clerk: Visitor, books: Books, unknown: int) -> None:
+    """B01, R8a: while an outcome is unknown no other card is charged for the same, whatever a clerk ticks or posts."""
+    address, form = opened(clerk, unknown)
+    by_card = {"method": "credit_card", "card_token": sealed(clerk, "4012888888881881")}
+    for more in ({}, {"allow_overlap": "yes"}, {"allow_overlap": "yes", "allow_unknown": "yes"}):
+        refused = clerk.post(address, **form | by_card | more)
+        assert refused.status_code == 422
+        assert "Outcome not known: the gateway is being asked" in told(refused)
+        assert "A supervisor can charge it all the same" in told(refused)
+        assert 'name="allow_unknown"' not in refused.text
+    payment_of(clerk.post(address, **form))
+
+
+def test_beside_an_unknown_outcome_a_supervisor_can_say_otherwise(
+    new_visitor: Callable[[], Visitor], books: Books, unknown: int, house: House
+) -> None:
+    """R8a: a supervisor ticks that both may be charged; who did stands in the payment's history."""
+    sue = new_visitor()
+    sue.log_in("sue")
+    address, form = opened(sue, unknown)
+    by_card = {"method": "credit_card", "card_token": sealed(sue, "4012888888881881")}
+    refused = sue.post(address, **form | by_card)
+    assert refused.status_code == 422
+    assert 'name="allow_unknown"' in refused.text
+    assert "tick below that both may be charged" in told(refused)
+    payment = payment_of(sue.post(address, **form | by_card, allow_unknown="yes"))
+    what = "SELECT by FROM events WHERE payment_id = :id AND what = 'payment.allowed_although_unknown'"
+    assert books.one(what, id=payment) == "sue"
+    house.charge()
+    assert books.one("SELECT state FROM payments WHERE id = :id", id=payment) == "posted"
+
+
+def test_two_clerks_at_once(clerk: Visitor, new_visitor: Callable[[], Visitor], books: Books, house: House) -> None:
+    """R3: what another clerk has just paid is no credit without a word: the window shows the new figures first."""
+    customer = books.bill("C-1", {"A-1": 1000, "A-2": 500})
+    address, form = opened(clerk, customer)
+    sue = new_visitor()
+    sue.log_in("sue")
+    _, hers = opened(sue, customer, invoice_id(books, "A-1"))
+    payment_of(sue.post(f"/console/customers/{customer}/invoices/{invoice_id(books, 'A-1')}/payment", **hers))
+    house.post()
+    refused = clerk.post(address, **form)
+    assert refused.status_code == 422
+    assert "The balance due changed while this window was open. It is 5.00 USD now" in told(refused)
+    assert "Amount Applied 5.00 USD Becomes a Credit 10.00 USD" in told(refused)
+    assert books.one("SELECT count(*) FROM payments") == 1
+    clerk.seen = refused
+    again = shown(clerk)
+    assert again["idempotency_key"] == form["idempotency_key"]
+    payment_of(clerk.post(address, **again | {"amount": "5.00"}))
+    house.post()
+    assert books.one("SELECT count(*) FROM credits") == 0
+    late = clerk.post(address, **again | {"amount": "5.00"})
+    assert late.status_code == 303, "R15: saved twice it is still the same payment, though it changed the balance"
+
+
+def test_an_untouched_post_date_waits_for_the_approval(
+    clerk: Visitor, books: Books, house: House, settings: Settings
+) -> None:
+    """R5: for a card the day of the approval counts, unless the clerk gave one, be it today's."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    token = sealed(clerk)
+    by_card = {"method": "credit_card", "amount": "1.00", "allow_overlap": "yes"}
+    payment_of(clerk.post(address, **form | by_card | {"card_token": token}))
+    _, form = opened(clerk, customer)
+    given = {"post_date": "2026-03-31", "card_token": sealed(clerk)}
+    payment_of(clerk.post(address, **form | by_card | given))
+    assert (
+        books.one("SELECT string_agg(coalesce(post_date::text, '-'), ' ' ORDER BY id) FROM payments") == "- 2026-03-31"
+    )
+    house.advance(days=2)
+    house.work()
+    zone = str(settings.business_time_zone)
+    approved = books.one("SELECT CAST((posted_at AT TIME ZONE :zone)::date AS text) FROM payments LIMIT 1", zone=zone)
+    days = books.one("SELECT string_agg(post_date::text, ' ' ORDER BY id) FROM payments")
+    assert days == f"{approved} 2026-03-31"
+    assert form["post_date"] < approved
+
+
+@pytest.mark.parametrize("do", ["", "preview", "part"])
+def test_a_card_number_in_any_field(clerk: Visitor, books: Books, do: str) -> None:
+    """C1: wherever a card's number is typed or pasted it is refused beside its field, never shown again, never kept."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    form |= {"notes": "", "card_token": "", "kept_card": "", "keep_card": "yes", "allow_overlap": "yes", "unheard": ""}
+    beside = {"method", "number", "amount", "post_date", "notes"}
+    for name in form:
+        for canary in (VISA, "4111 1111 1111 1111", f"card {VISA} of Ann"):
+            said = {**form, name: canary, **({"do": "preview"} if do else {}), "csrf_token": clerk.token()}
+            headers = HTMX if do == "part" else {}
+            answer = clerk.client.post(address, data=said, headers=headers, follow_redirects=False)
+            assert answer.status_code == 422, name
+            assert "ooks like a card number" in answer.text, name
+            assert VISA not in answer.text.replace(" ", ""), name
+            assert do == "part" or name not in beside or f'id="{name}-fault"' in answer.text, name
+    named = clerk.post(address, **form, **{VISA: "x", "do": "preview"})
+    assert VISA not in named.text
+    assert books.one("SELECT count(*) FROM payments") == 0
+
+
+def test_its_own_words(clerk: Visitor, books: Books) -> None:
+    """Remedies say what a clerk can do in the window, never what a program would send."""
+    customer = books.bill("C-1", {"A-1": 1000})
+    address, form = opened(clerk, customer)
+    seen = [
+        clerk.post(address, **form | given)
+        for given in (
+            {"amount": ""},
+            {"method": "barter"},
+            {"method": "credit_card", "number": "7"},
+            {"method": "credit_card"},
+            {"idempotency_key": "x" * 300},
+        )
+    ]
+    books.do("UPDATE invoices SET balance_minor = 0, state = 'paid'")
+    seen.append(clerk.post(address, **form | {"balance_shown": "0"}))
+    books.do("UPDATE invoices SET balance_minor = total_minor, state = 'pending'")
+    for answer in seen:
+        assert answer.status_code == 422
+        assert not re.search(r"[a-z]+_[a-z]+", told(answer)), told(answer)
+    assert "Tick below that it is kept as a credit" in told(seen[-1])
 
 
 def test_two_currencies(clerk: Visitor, books: Books, house: House) -> None:
