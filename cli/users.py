@@ -61,14 +61,15 @@ def list_() -> None:
             one.name,
             one.role,
             "yes" if one.active else "no",
+            "on" if one.two_factor else "off",
             one.void_limit_minor,
             one.refund_limit_minor,
             one.created_by,
         )
         for one in known
     ]
-    head = ("name", "role", "may log in", "void limit", "refund limit", "added by")
-    tell(known, table(head, rows, right=(3, 4)) if rows else "Nobody yet: `defray users add NAME --role admin`.")
+    head = ("name", "role", "may log in", "two-factor", "void limit", "refund limit", "added by")
+    tell(known, table(head, rows, right=(4, 5)) if rows else "Nobody yet: `defray users add NAME --role admin`.")
 
 
 @users.command()
@@ -83,6 +84,36 @@ def disable(name: str, by: str) -> None:
     with office() as at, at.transaction() as (conn, now):
         people.disable(conn, name.lower(), now, by)
     tell({"name": name.lower(), "active": False}, f"{name.lower()} may log in no more.")
+
+
+@users.command()
+@_NAME
+@with_name
+@with_json
+def enable(name: str, by: str) -> None:
+    """Let NAME log in again, with the password from before."""
+    from books import people
+    from cli.reach import office
+
+    with office() as at, at.transaction() as (conn, now):
+        people.enable(conn, name.lower(), now, by)
+    tell({"name": name.lower(), "active": True}, f"{name.lower()} may log in again.")
+
+
+@users.command("reset-two-factor")
+@_NAME
+@with_name
+@with_json
+def reset_two_factor(name: str, by: str) -> None:
+    """Ask NAME for no one-time codes any more (a lost phone, say), and end where they are logged in."""
+    from books import people
+    from cli.reach import office
+
+    with office() as at, at.transaction() as (conn, now):
+        people.no_two_factor(conn, name.lower(), now, by)
+    tell(
+        {"name": name.lower(), "two_factor": False}, f"{name.lower()} logs in without a code until it is set up again."
+    )
 
 
 @users.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from books import passwords
+from books import clock, passwords, people
 from cli import main_job, sample_people
 from local.up import Running
 from tests.cli.conftest import Desk
@@ -38,10 +38,32 @@ def test_somebody_from_first_to_last_day(desk: Desk) -> None:
     assert not passwords.verifies(PASSWORD, kept(desk.house, "sue"))
     desk.ask("users", "disable", "sue", "--by", "ada")
     assert desk.ask("users", "list")[0]["active"] is False
+    desk.ask("users", "enable", "sue", "--by", "ada")
+    assert desk.ask("users", "list")[0]["active"] is True
     events = desk.house.rows("SELECT what, by FROM events WHERE what LIKE 'user.%' ORDER BY id")
-    assert [one.what for one in events] == ["user.added", "user.password_set", "user.disabled"]
+    assert [one.what for one in events] == ["user.added", "user.password_set", "user.disabled", "user.enabled"]
     assert events[-1].by == "ada"
     assert "sue" in desk.run("users", "list").stdout
+
+
+def test_lost_phone(desk: Desk) -> None:
+    """Who lost their phone logs in without a code again; that is recorded."""
+    desk.ask("users", "add", "ann", given=f"{PASSWORD}\n")
+    with desk.house.engine.begin() as conn:
+        now = clock.now(conn)
+        people.set_two_factor(conn, "ann", people.SecondFactor("kek-1", b"sealed", 1), now, "ann")
+    assert desk.ask("users", "list")[0]["two_factor"] is True
+    assert desk.ask("users", "reset-two-factor", "Ann", "--by", "ada") == {"name": "ann", "two_factor": False}
+    assert desk.ask("users", "list")[0]["two_factor"] is False
+    [event] = desk.house.rows("SELECT why, by FROM events WHERE what = 'user.two_factor_off'")
+    assert (event.why, event.by) == ("ann", "ada")
+    assert "no user" in desk.run("users", "reset-two-factor", "bob").stderr
+
+
+def test_the_last_admin_stays(desk: Desk) -> None:
+    """The only admin is not let out."""
+    desk.ask("users", "add", "ada", "--role", "admin", given=f"{PASSWORD}\n")
+    assert "only admin" in desk.run("users", "disable", "ada").stderr
 
 
 def test_refused(desk: Desk) -> None:
