@@ -1,9 +1,11 @@
 """The console's windows: one router file a window, its template beside it in web/templates/console/."""
 
 from web.console import (
+    aging,
     cards,
     customer_payment,
     decisions,
+    deposits,
     find,
     gateways,
     header,
@@ -16,6 +18,7 @@ from web.console import (
     story,
     users,
     void,
+    waiting,
 )
 from web.console import (
     credits as customer_credits,
@@ -25,6 +28,7 @@ ROUTERS = (
     login.router,
     find.router,
     header.router,
+    waiting.router,
     record.router,
     customer_credits.router,
     progress.router,
@@ -35,6 +39,8 @@ ROUTERS = (
     decisions.router,
     receipt.router,
     story.router,
+    deposits.router,
+    aging.router,
     me.router,
     users.router,
     gateways.router,
