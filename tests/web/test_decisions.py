@@ -133,6 +133,7 @@ def test_above_the_limit_a_second_person_returns_it(house: House, sue: Visitor, 
     shown = ada.get(page_of(payment)).text
     assert "return the amount to the card" in shown
     assert "No, keep it" not in shown
+    assert ada.post(page_of(payment, "/refund")).status_code == 409, "not past what Sue asked for"
     approve = page_of(payment, f"/proposals/{books.one('SELECT id FROM proposals')}/approve")
     assert sue.post(approve).status_code == 409
     assert ada.post(approve).headers["location"] == page_of(payment, "/progress")
@@ -252,6 +253,8 @@ def test_what_became_of_it_is_not_known(house: House, sue: Visitor, verdict: str
     assert "4111111111111111" not in refused.text
     assert sue.post(page_of(payment, "/resolve"), verdict=verdict, **WHY).status_code == 303
     assert house.state(payment) == state
+    kept = house.row("SELECT wrapped_key IS NOT NULL AS number, security_code IS NOT NULL AS code FROM card_vault")
+    assert (kept.number, kept.code) == (state == "retrying", False)
     again = sue.post(page_of(payment, "/resolve"), verdict=verdict, **WHY)
     assert again.status_code == 409
     assert "is known by now" in again.text
