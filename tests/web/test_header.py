@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
+from starlette.testclient import TestClient
 
 from rules.people import Role
 from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import House, card
 from tests.web.conftest import Books, Visitor
+from web.pages import go
 
 __all__ = ["house", "sandbox", "sandbox_process"]
 
@@ -30,7 +33,9 @@ def test_told_later_until_seen(house: House, clerk: Visitor, new_visitor: Callab
     assert "/told/" not in clerk.get("/console/find").text
     house.work()
     page = clerk.get("/console/find").text
-    assert f'<a href="/console/payments/{payment}">Payment {payment} (43.00 USD)</a> was declined for now' in page
+    assert (
+        f'<a href="/console/payments/{payment}">Payment {payment} of C-1 (43.00 USD)</a> was declined for now' in page
+    )
     other = new_visitor()
     other.log_in("sue")
     assert "/told/" not in other.get("/console/find").text
@@ -72,7 +77,7 @@ def test_an_open_page_looks_by_itself(house: House, clerk: Visitor) -> None:
     assert clerk.get(known, headers={"HX-Request": "true"}).status_code == 204
     house.work()
     answer = clerk.get(known, headers={"HX-Request": "true"})
-    assert f"Payment {payment} (43.00 USD)" in answer.text
+    assert f"Payment {payment} of C-1 (43.00 USD)" in answer.text
     assert "<html" not in answer.text
 
 
@@ -118,23 +123,29 @@ def test_links(house: House, visitor: Visitor, role: Role) -> None:
             assert (f'href="/console/{link}"' in page) is role.may(least), link
 
 
-def test_a_message_is_kept_over_tls_only(new_visitor: Callable[[], Visitor]) -> None:
-    """The cookie of a message is like the session's: over TLS only, but on this very machine."""
-    clerk = new_visitor()
-    clerk.log_in()
-    answer = clerk.post("/console/logout")
-    clerk.client.base_url = "https://office.example"  # type: ignore[assignment]
-    clerk.log_in()
-    clerk.get("/console/find")
-    answer = clerk.post("/console/logout")
-    assert answer.status_code == 303
+@pytest.mark.parametrize(
+    ("base_url", "name", "secure"),
+    [("https://office.example", "__Host-defray_flash", True), ("http://127.0.0.1", "defray_flash", False)],
+)
+def test_a_message_goes_over_tls_only(base_url: str, name: str, secure: bool) -> None:
+    """The cookie of a message is like the session's: over TLS only, but on this very machine; no script reads it."""
+    cookie = TestClient(go("/console/find", "Saved."), base_url=base_url).get("/", follow_redirects=False)
+    said = cookie.headers["set-cookie"]
+    assert said.startswith(f"{name}=Saved.;")
+    assert ("Secure" in said, "HttpOnly" in said) == (secure, True)
 
 
-def test_one_short_look(house: House, visitor: Visitor, engine: Engine) -> None:
+def test_one_short_look(house: House, visitor: Visitor) -> None:
     """The header costs a page two questions, whoever asks."""
     visitor.log_in("sue")
     asked: list[str] = []
-    office = visitor.client.app._app.state.office  # type: ignore[attr-defined]
-    event.listen(office.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
-    visitor.get("/console/find")
+
+    def listen(*heard: Any) -> None:
+        asked.append(heard[2])
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        visitor.get("/console/waiting")
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
     assert sum("follow_ups" in one or "AS counted" in one for one in asked) == 2

@@ -3,6 +3,7 @@
 from web.console import (
     aging,
     cards,
+    charts,
     customer_payment,
     decisions,
     deposits,
@@ -40,6 +41,7 @@ ROUTERS = (
     receipt.router,
     story.router,
     deposits.router,
+    charts.router,
     aging.router,
     me.router,
     users.router,
