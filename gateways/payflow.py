@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateways.contract import Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
+from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES, refined
 from gateways.wire import TWO_DECIMALS, Vocabulary, minor_from, plain, read, unsupported
@@ -26,6 +26,8 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Health,
+    Healthy,
     Held,
     NoAnswer,
     Outcome,
@@ -34,6 +36,7 @@ from rules.outcomes import (
     Sighting,
     Standing,
     Unknown,
+    Unwell,
     VoidRefusal,
 )
 from rules.redaction import redact_text
@@ -55,7 +58,15 @@ TRAITS: Final = Traits(
 
 # ---- wire words (GDG pp. 55-70, 157)
 
-_TRXTYPE: Final = {Operation.SALE: "S", Operation.VOID: "V", Operation.REFUND: "C"}
+_TRXTYPE: Final = {
+    Operation.SALE: "S",
+    Operation.AUTHORIZATION: "A",
+    Operation.CAPTURE: "D",
+    Operation.VOID: "V",
+    Operation.REFUND: "C",
+}
+_CHARGES: Final = frozenset({Operation.SALE, Operation.AUTHORIZATION})
+_NOBODYS_CUSTREF: Final = "0" * 12  # below every reference of ours (E2)
 _TIMEOUT_SECONDS_MAX: Final = 45  # recommended X-VPS-CLIENT-TIMEOUT
 _SEARCHED: Final = timedelta(days=30)  # an inquiry by CUSTREF looks back so far, or over a span of at most this
 _WORDS: Final = Vocabulary(
@@ -101,6 +112,7 @@ _STANDINGS: Final[dict[str, Standing]] = {
     "8": Standing.SETTLED,
 }
 _CHARGED_BACK: Final = "15"
+_CAPTURED: Final = "9"
 
 
 # ---- verbs
@@ -131,12 +143,20 @@ class Payflow:
 
     def sale(self, sale: Sale) -> Reply[Outcome]:
         """Charge the card, or the card of the earlier transaction `stored_card` (C4)."""
-        if refusal := unsupported(sale, TRAITS):
-            return Reply(refusal, Evidence(None, {}))
-        return self._commit(Operation.SALE, sale, _sale_fields(sale))
+        return self._charge(Operation.SALE, sale)
+
+    def authorize(self, sale: Sale) -> Reply[Outcome]:
+        """Reserve the amount on the card, or on the card of the earlier transaction `stored_card`."""
+        return self._charge(Operation.AUTHORIZATION, sale)
+
+    def capture(self, capture: Capture) -> Reply[Outcome]:
+        """Take what was authorized, once; RESULT 111 (captured before, or more than was authorized) took nothing."""
+        amount = to_decimal(capture.amount_minor, capture.currency)
+        fields = [("ORIGID", capture.authorization_transaction_id), ("AMT", amount), ("CURRENCY", capture.currency)]
+        return self._commit(Operation.CAPTURE, capture, fields)
 
     def void(self, void: Void) -> Reply[Outcome]:
-        """Undo a sale; RESULT 108 is Refused(CANNOT_VOID), whatever the reason: the sale's standing tells it."""
+        """Undo a sale or authorization; RESULT 108 is Refused(CANNOT_VOID): why, the sale's standing tells."""
         return self._commit(Operation.VOID, void, [("ORIGID", void.sale_transaction_id)])
 
     def refund(self, refund: Refund) -> Reply[Outcome]:
@@ -151,8 +171,18 @@ class Payflow:
         exchange = self._http.post(body, inquiry.send_by, {"X-VPS-REQUEST-ID": uuid.uuid4().hex})
         return _parse_sighting(exchange, inquiry)
 
+    def health(self, send_by: float) -> Reply[Health]:
+        """Ask for a CUSTREF that nobody has: "not found" comes from a gateway that let us in."""
+        body = _build("I", self._login, [("CUSTREF", _NOBODYS_CUSTREF)])
+        return _parse_health(self._http.post(body, send_by, {"X-VPS-REQUEST-ID": uuid.uuid4().hex}))
+
+    def _charge(self, operation: Operation, sale: Sale) -> Reply[Outcome]:
+        if refusal := unsupported(sale, TRAITS):
+            return Reply(refusal, Evidence(None, {}))
+        return self._commit(operation, sale, _sale_fields(sale))
+
     def _commit(
-        self, operation: Operation, asked: Sale | Void | Refund, fields: list[tuple[str, str]]
+        self, operation: Operation, asked: Sale | Capture | Void | Refund, fields: list[tuple[str, str]]
     ) -> Reply[Outcome]:
         body = _build(_TRXTYPE[operation], self._login, [*fields, ("CUSTREF", custref(asked.reference))])
         request_id = _request_id(operation, asked.reference)
@@ -241,7 +271,7 @@ def _parse(text: str) -> list[tuple[str, str]] | None:
 
 
 def _parse_outcome(
-    exchange: Exchange, operation: Operation, asked: Sale | Void | Refund, request_id: str
+    exchange: Exchange, operation: Operation, asked: Sale | Capture | Void | Refund, request_id: str
 ) -> Reply[Outcome]:
     said, seen = read(exchange, _parse, _WORDS)
     if isinstance(said, NotSent):
@@ -259,7 +289,7 @@ def _parse_outcome(
     return Reply(_outcome(operation, result, pnref, said, asked.currency), seen)
 
 
-def _is_ours(said: dict[str, str], asked: Sale | Void | Refund) -> bool:
+def _is_ours(said: dict[str, str], asked: Sale | Capture | Void | Refund) -> bool:
     """Whether what a duplicate's reply repeats fits this operation; without an amount nothing is proven (B08)."""
     card = asked.card if isinstance(asked, Sale) else None
     tail = card.number[-4:] if card else said.get("ACCT", "")[-4:]
@@ -283,7 +313,7 @@ def _outcome(operation: Operation, result: str, pnref: str, said: dict[str, str]
     if operation is Operation.REFUND and (result == _CREDIT_ERROR or result in _DECLINES):
         refusal = RefundRefusal.ALREADY if result == _CREDIT_ERROR else RefundRefusal.REFUSED
         return Refused(refusal, result, message, pnref)
-    if operation is not Operation.SALE or result not in _DECLINES:
+    if operation not in _CHARGES or result not in _DECLINES:
         return Unknown(result, message, pnref)
     host_code = said.get("HOSTCODE", "")
     code = host_code if host_code in ISSUER_CODES else result
@@ -306,7 +336,7 @@ def _approved(operation: Operation, pnref: str, said: dict[str, str], currency: 
         amount_minor=amount,
         currency=said.get("CURRENCY"),
         reference=said.get("CUSTREF"),
-        card_token=pnref if operation is Operation.SALE else None,
+        card_token=pnref if operation in _CHARGES else None,
         final=operation is not Operation.REFUND or said.get("TRANSSTATE") == "8",
         repeated=said.get("DUPLICATE") in ("1", "2") and "CUSTREF" not in said,
     )
@@ -329,6 +359,16 @@ def _parse_sighting(exchange: Exchange, inquiry: Inquiry) -> Reply[Sighting]:
     return Reply(_found(inquiry.operation, outcome, said), seen)
 
 
+def _parse_health(exchange: Exchange) -> Reply[Health]:
+    said, seen = read(exchange, _parse, _WORDS)
+    if not isinstance(said, dict):
+        return Reply(Unwell(said.code, said.message), seen)
+    result, message = said["RESULT"], redact_text(said.get("RESPMSG", ""))
+    if result == "0" or result in _NOT_FOUND:
+        return Reply(Healthy(message), seen)
+    return Reply(Unwell(result, message, _FAILURES.get(result) is FailureClass.GATEWAY_SETUP), seen)
+
+
 def _found(operation: Operation, outcome: Outcome, said: dict[str, str]) -> Found:
     state = said.get("TRANSSTATE", "")
     standing = _STANDINGS.get(state, Standing.VOIDED if state.isdecimal() and int(state) >= 1000 else Standing.LIMBO)
@@ -340,6 +380,8 @@ def _found(operation: Operation, outcome: Outcome, said: dict[str, str]) -> Foun
         return Found(outcome, Standing.NOTHING)
     if operation is Operation.VOID:
         return Found(outcome, Standing.VOIDED)
+    if operation is Operation.AUTHORIZATION and state == _CAPTURED:
+        return Found(outcome, Standing.SETTLING)  # neither to be voided nor refunded: its capture is
     astray = standing is Standing.LIMBO and state != _CHARGED_BACK
     if astray or (operation is Operation.REFUND and standing is Standing.VOIDED):
         message = "approved, but its money does not move: TRANSSTATE"

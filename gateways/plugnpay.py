@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus
 
-from gateways.contract import Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
+from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES
 from gateways.wire import TWO_DECIMALS, Vocabulary, contradicts, minor_from, plain, read, shown, unsupported
@@ -26,6 +26,8 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Health,
+    Healthy,
     NoAnswer,
     Outcome,
     RefundRefusal,
@@ -33,6 +35,7 @@ from rules.outcomes import (
     Sighting,
     Standing,
     Unknown,
+    Unwell,
     VoidRefusal,
 )
 from rules.redaction import redact_text
@@ -96,6 +99,8 @@ _RETURN_REFUSALS: Final = (
     ("already returned", RefundRefusal.ALREADY),
     ("already voided", RefundRefusal.ALREADY),
 )
+_CHARGES: Final = frozenset({Operation.SALE, Operation.AUTHORIZATION})
+_NOBODYS_ORDER: Final = "1"  # below every reference of ours (E2)
 _NO_RECORDS: Final = "no records found"
 _RECORD = re.compile(r"a\d{5}")
 
@@ -125,12 +130,23 @@ class PlugnPay:
 
     def sale(self, sale: Sale) -> Reply[Outcome]:
         """Charge the card; `stored_card` is refused, as this gateway keeps none (`keeps_cards`)."""
-        if refusal := unsupported(sale, TRAITS):
-            return Reply(refusal, Evidence(None, {}))
-        return self._commit(Operation.SALE, "auth", sale, _sale_fields(sale))
+        return self._charge(Operation.SALE, "authpostauth", sale)
+
+    def authorize(self, sale: Sale) -> Reply[Outcome]:
+        """Reserve the amount; `stored_card` is refused."""
+        return self._charge(Operation.AUTHORIZATION, "authonly", sale)
+
+    def capture(self, capture: Capture) -> Reply[Outcome]:
+        """Mark the authorization's orderID for settlement, which is done once: a repeat is refused and takes nothing.
+
+        A refusal has no code of its own and may be that of a repeat, so it is unknown: the history tells.
+        """
+        amount = to_decimal(capture.amount_minor, capture.currency)
+        fields = [("orderID", str(capture.authorization_reference)), ("card-amount", amount)]
+        return self._commit(Operation.CAPTURE, "mark", capture, fields)
 
     def void(self, void: Void) -> Reply[Outcome]:
-        """Undo the latest operation of the sale's orderID: never to be sent once a return was (R11, B75)."""
+        """Undo the latest operation of the orderID: never to be sent once a return was (R11, B75)."""
         amount = to_decimal(void.amount_minor, void.currency)
         fields = [("orderID", str(void.sale_reference)), ("card-amount", amount), ("txn-type", "auth")]
         return self._commit(Operation.VOID, "void", void, fields)
@@ -142,15 +158,25 @@ class PlugnPay:
         return self._commit(Operation.REFUND, "return", refund, [*fields, ("currency", refund.currency.lower())])
 
     def inquire(self, inquiry: Inquiry) -> Reply[Sighting]:
-        """Read the history of the sale's orderID: voids and returns have no reference of their own here."""
-        sale_reference = inquiry.reference if inquiry.operation is Operation.SALE else inquiry.sale_reference
+        """Read the history of the sale's orderID: marks, voids and returns have no reference of their own here."""
+        sale_reference = inquiry.reference if inquiry.operation in _CHARGES else inquiry.sale_reference
         start = inquiry.started_at - timedelta(days=1)  # the gateway's time zone is not stated
         fields = [("orderID", str(sale_reference)), ("startdate", f"{start:%Y%m%d}")]
         exchange = self._http.post(_build("query_trans", self._login, fields), inquiry.send_by)
         return _parse_sighting(exchange, inquiry, str(sale_reference))
 
+    def health(self, send_by: float) -> Reply[Health]:
+        """Ask for an orderID that nobody has: "no records" comes from a gateway that let us in."""
+        fields = [("orderID", _NOBODYS_ORDER), ("startdate", f"{datetime.now(UTC):%Y%m%d}")]
+        return _parse_health(self._http.post(_build("query_trans", self._login, fields), send_by))
+
+    def _charge(self, operation: Operation, authtype: str, sale: Sale) -> Reply[Outcome]:
+        if refusal := unsupported(sale, TRAITS):
+            return Reply(refusal, Evidence(None, {}))
+        return self._commit(operation, "auth", sale, [("authtype", authtype), *_sale_fields(sale)])
+
     def _commit(
-        self, operation: Operation, mode: str, asked: Sale | Void | Refund, fields: list[tuple[str, str]]
+        self, operation: Operation, mode: str, asked: Sale | Capture | Void | Refund, fields: list[tuple[str, str]]
     ) -> Reply[Outcome]:
         exchange = self._http.post(_build(mode, self._login, fields), asked.send_by)
         return _parse_outcome(exchange, operation, mode, asked)
@@ -171,7 +197,6 @@ def _sale_fields(sale: Sale) -> list[tuple[str, str]]:
     state = plain(card.state, 20)
     american = card.country in ("", "US", "CA")
     return [
-        ("authtype", "authpostauth"),
         ("orderID", str(sale.reference)),
         ("order-id", plain(sale.invoice_number, 20)),
         ("transflags", "recurring" if sale.recurring else ""),
@@ -210,23 +235,35 @@ def _decoded(text: str) -> str:
     return unquote_plus(text) if "%" in text or "+" in text else text
 
 
-def _parse_outcome(exchange: Exchange, operation: Operation, mode: str, asked: Sale | Void | Refund) -> Reply[Outcome]:
+def _parse_outcome(
+    exchange: Exchange, operation: Operation, mode: str, asked: Sale | Capture | Void | Refund
+) -> Reply[Outcome]:
     said, seen = read(exchange, _parse, _WORDS)
     if isinstance(said, NotSent):
         return Reply(Failed(FailureClass.NOT_SENT, said.code, said.message), seen)
     if isinstance(said, Unknown):
         return Reply(said, seen)
-    order_id = str(asked.reference if isinstance(asked, Sale) else asked.sale_reference)
+    order_id = _order_of(asked)
     if said.get("duplicate", "").lower() == "yes" and not _is_ours(said, mode, order_id, asked):
         return Reply(Unknown("duplicate_of_other", "a duplicate, and not proven to be of this operation"), seen)
     outcome = _outcome(operation, said, order_id, asked)
-    approved_sale = operation is Operation.SALE and isinstance(outcome, Approved)  # the caller's R18 looks at that one
+    approved_sale = operation in _CHARGES and isinstance(outcome, Approved)  # the caller's R18 looks at that one
     if said.get("orderid", "") not in ("", order_id) and not approved_sale:
         outcome = Unknown("other_reference", "the reply is about another orderID")
     return Reply(outcome, seen)
 
 
-def _is_ours(said: Mapping[str, str], mode: str, order_id: str, asked: Sale | Void | Refund) -> bool:
+def _order_of(asked: Sale | Capture | Void | Refund) -> str:
+    match asked:
+        case Sale():
+            return str(asked.reference)
+        case Capture():
+            return str(asked.authorization_reference)
+        case _:
+            return str(asked.sale_reference)
+
+
+def _is_ours(said: Mapping[str, str], mode: str, order_id: str, asked: Sale | Capture | Void | Refund) -> bool:
     """Whether what a duplicate's reply repeats fits this operation (B08)."""
     amounts = _amounts(said, asked.currency)
     card = asked.card if isinstance(asked, Sale) else None
@@ -241,14 +278,14 @@ def _is_ours(said: Mapping[str, str], mode: str, order_id: str, asked: Sale | Vo
 
 
 def _outcome(
-    operation: Operation, said: Mapping[str, str], order_id: str, asked: Sale | Void | Refund | Inquiry
+    operation: Operation, said: Mapping[str, str], order_id: str, asked: Sale | Capture | Void | Refund | Inquiry
 ) -> Outcome:
     """The verdict is FinalStatus; MStatus and success contradict it in recorded replies and are not read."""
     status, code = said.get("finalstatus", ""), said.get("resp-code", "")
     message = redact_text(said.get("merrmsg") or said.get("aux-msg", ""))
     if code in _UNPROVEN:
         return Unknown(code, message, order_id)
-    if status == "success" or (status == "pending" and operation is Operation.REFUND):
+    if status == "success" or (status == "pending" and operation in (Operation.REFUND, Operation.CAPTURE)):
         return _approved(operation, said, order_id, asked, message)
     listed = _CODES.get(code)
     if status in ("problem", "fraud", "badcard", "failure") and isinstance(listed, FailureClass):
@@ -259,7 +296,7 @@ def _outcome(
         words = message.lower()
         refusal = next((refusal for part, refusal in _RETURN_REFUSALS if part in words), RefundRefusal.REFUSED)
         return Refused(refusal, code or status, message, order_id)
-    decline = _decline(status, code, said.get("sresp", "")) if operation is Operation.SALE else None
+    decline = _decline(status, code, said.get("sresp", "")) if operation in _CHARGES else None
     if decline is None:
         return Unknown(code or status or "no_status", message, order_id)
     return Declined(decline, code or status, message, order_id)
@@ -277,11 +314,15 @@ def _decline(status: str, code: str, simple: str) -> DeclineClass | None:
 
 
 def _approved(
-    operation: Operation, said: Mapping[str, str], order_id: str, asked: Sale | Void | Refund | Inquiry, message: str
+    operation: Operation,
+    said: Mapping[str, str],
+    order_id: str,
+    asked: Sale | Capture | Void | Refund | Inquiry,
+    message: str,
 ) -> Approved | Unknown:
     """The approval with what it repeats (R18): of several amounts the one that differs from what was asked.
 
-    Of a void or return no reference is repeated: the orderID is the sale's.
+    Of a mark, void or return no reference is repeated: the orderID is the sale's.
     A return is final when the history's record of it says "success"; until it was swept to the bank it can be undone.
     """
     amounts = _amounts(said, asked.currency)
@@ -294,7 +335,7 @@ def _approved(
         approval_code=said.get("auth-code", ""),
         amount_minor=next((amount for amount in amounts if amount != asked.amount_minor), next(iter(amounts), None)),
         currency=_currency(said),
-        reference=said.get("orderid") if operation is Operation.SALE else None,
+        reference=said.get("orderid") if operation in _CHARGES else None,
         final=operation is not Operation.REFUND
         or (said["finalstatus"], said.get("operation")) == ("success", "return"),
     )
@@ -330,20 +371,39 @@ def _parse_sighting(exchange: Exchange, inquiry: Inquiry, order_id: str) -> Repl
     return Reply(NoAnswer(said.get("resp-code") or status, message), seen)
 
 
+def _parse_health(exchange: Exchange) -> Reply[Health]:
+    said, seen = read(exchange, _parse, _WORDS)
+    if not isinstance(said, dict):
+        return Reply(Unwell(said.code, said.message), seen)
+    status, message = said.get("finalstatus", ""), redact_text(said.get("merrmsg", ""))
+    if status == "success" or (status == "problem" and _NO_RECORDS in message.lower()):
+        return Reply(Healthy(message), seen)
+    code = said.get("resp-code", "")
+    return Reply(Unwell(code or status, message, _CODES.get(code) is FailureClass.GATEWAY_SETUP), seen)
+
+
 def _sighting(history: Sequence[Mapping[str, str]], inquiry: Inquiry, order_id: str) -> Sighting:
     """One orderID's records, oldest first: auth, postauth, void, return (RAI, "Query Transaction").
 
     A refused void or return proves nothing about a later one under the same orderID, so only done ones count.
     """
     sale: Outcome | None = None
+    captured: Approved | None = None
     returned: Approved | None = None
     standing, return_undone = Standing.LIMBO, False
     for record in history:
         operation, status = record.get("operation", ""), record.get("finalstatus") or record.get("result", "")
         if operation in ("auth", "forceauth"):
-            sale = _outcome(Operation.SALE, {**record, "finalstatus": status}, order_id, inquiry)
+            seen = _outcome(Operation.SALE, {**record, "finalstatus": status}, order_id, inquiry)
+            if isinstance(sale, Approved):
+                if isinstance(seen, Approved):
+                    return Found(Unknown("two_sales", "two approved sales under one orderID", order_id), Standing.LIMBO)
+                continue
+            sale = seen
             standing = Standing.UNSETTLED if isinstance(sale, Approved) or status == "pending" else Standing.LIMBO
         elif operation == "postauth":
+            outcome = _outcome(Operation.CAPTURE, {**record, "finalstatus": status or "pending"}, order_id, inquiry)
+            captured = outcome if isinstance(outcome, Approved) else None
             standing = {"success": Standing.SETTLED, "pending": Standing.UNSETTLED}.get(status, Standing.LIMBO)
         elif operation == "return" and status in ("success", "pending"):
             outcome = _outcome(Operation.REFUND, {**record, "finalstatus": status}, order_id, inquiry)
@@ -355,8 +415,10 @@ def _sighting(history: Sequence[Mapping[str, str]], inquiry: Inquiry, order_id: 
     if isinstance(sale, Declined | Failed):
         standing = Standing.NOTHING
     match inquiry.operation:
-        case Operation.SALE if sale is not None:
+        case Operation.SALE | Operation.AUTHORIZATION if sale is not None:
             return Found(sale, standing, returned.amount_minor if returned else None)
+        case Operation.CAPTURE if captured is not None:
+            return Found(captured, standing, returned.amount_minor if returned else None)
         case Operation.VOID if standing is Standing.VOIDED:
             return Found(Approved(order_id, "success"), standing)
         case Operation.REFUND if returned is not None:

@@ -719,9 +719,7 @@ class Story:
         assert first.card_token
         assert isinstance(outcome, Approved)
         assert sandbox.card(builders.NUMBER).charged == 2
-        last = sandbox.requests(operation="sale")[-1].body
-        assert "1111" not in last
-        assert "****" not in last
+        assert builders.NUMBER[-4:] not in sandbox.requests(operation="sale")[-1].body
 
     def test_every_small_amount_arrives(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B26: amounts with awkward cents arrive at the gateway as they were asked."""
