@@ -77,7 +77,7 @@ def test_today(admin: Visitor, books: Books) -> None:
         )
     page = " ".join(admin.get("/console/gateways").text.split())
     counts = {
-        row.split(" <small>")[0]: [cell.split("</td>")[0] for cell in row.split('<td class="sum">')[1:]]
+        row.split("</th>")[0]: [cell.split("</td>")[0] for cell in row.split('<td class="sum">')[1:]]
         for row in page.split('<th scope="row">')[1:]
     }
     assert counts == {"Payflow Pro": ["1", "2", "0", "0", "0", "0"], "Plug&#39;n Pay": ["0", "0", "0", "1", "0", "0"]}
