@@ -2,6 +2,7 @@
 
 from web.console import (
     aging,
+    batches,
     cards,
     charts,
     customer_payment,
@@ -16,6 +17,7 @@ from web.console import (
     progress,
     receipt,
     record,
+    statement,
     story,
     users,
     void,
@@ -30,6 +32,7 @@ ROUTERS = (
     find.router,
     header.router,
     waiting.router,
+    batches.router,
     record.router,
     customer_credits.router,
     progress.router,
@@ -43,6 +46,7 @@ ROUTERS = (
     deposits.router,
     charts.router,
     aging.router,
+    statement.router,
     me.router,
     users.router,
     gateways.router,
