@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browser import Desk, Office, needs_chromium, no_violations, seat
+from tests.web.browser import PASSWORD, Desk, Office, needs_chromium, no_violations, seat
 
 pytestmark = needs_chromium
 
@@ -72,8 +72,105 @@ def test_a_card(desk: Desk) -> None:
     page.wait_for_url(f"**/console/customers/{customer}")
     assert [url.removeprefix(desk.office.address) for url in sent] == ["/v1/cards"]
     expect(page.locator(".state.posted")).to_have_count(1)
-    expect(page.get_by_role("link", name="CC-1")).to_have_count(0)
+    paid = "SELECT number FROM invoices WHERE customer_id = :id AND state = 'paid'"
+    assert desk.office.one(paid, id=customer) == "CC-1"
     assert desk.office.one("SELECT count(*) FROM payments WHERE customer_id = :id", id=customer) == 1
+
+
+def by_card(page: Page, number: str) -> None:
+    """Choose to pay by a card, and enter it."""
+    page.get_by_label("Payment Type").select_option("credit_card")
+    page.get_by_label("Card Number").fill(number)
+    page.get_by_label("Expiry").fill("12/39")
+
+
+def test_a_declined_card_another_one_and_a_kept_one(desk: Desk) -> None:
+    """A decline says what to tell; what is tried again is told at the next card, which is kept, and charged again."""
+    customer = desk.office.customer("Dee Clined", {"D-1": 1000, "D-2": 500})
+    page = desk.log_in()
+    page.goto(f"/console/customers/{customer}/payment")
+    page.get_by_role("link", name="D-1").click()
+    by_card(page, "4000000000000002")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("You can tell the customer: the bank said no")).to_be_visible()
+    no_violations(page)
+    page.goto(f"/console/customers/{customer}/payment")
+    page.get_by_role("link", name="D-1").click()
+    expect(page.get_by_text("Declined for now, is tried again by itself")).to_be_visible()
+    by_card(page, "4111111111111111")
+    page.get_by_label("Keep this card for later payments").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#amount-fault")).to_contain_text("exceeds what the invoices owe")
+    expect(page.get_by_text("Visa ending in 1111")).to_be_visible()
+    no_violations(page)
+    page.get_by_label("Charge all the same").check()
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/receipt")
+    page.goto(f"/console/customers/{customer}/payment")
+    page.get_by_role("link", name="D-2").click()
+    page.get_by_label("Payment Type").select_option("credit_card")
+    expect(page.get_by_label("Visa ending in 1111, expires 12/39")).to_be_checked()
+    expect(page.get_by_label("Card Number")).to_be_disabled()
+    page.get_by_label("A new card").check()
+    expect(page.get_by_label("Card Number")).to_be_enabled()
+    page.get_by_label("Visa ending in 1111, expires 12/39").check()
+    no_violations(page)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/receipt")
+    owed = "SELECT sum(balance_minor) FROM invoices WHERE customer_id = :id"
+    assert desk.office.one(owed, id=customer) == 0
+    page.goto(f"/console/customers/{customer}/cards")
+    no_violations(page)
+    page.get_by_role("button", name="Remove Visa ending in 1111").click()
+    expect(page.get_by_text("The card is removed.")).to_be_visible()
+
+
+@pytest.fixture
+def other_desk(office: Office, chromium: Browser) -> Iterator[Desk]:
+    """A second person at a browser of their own."""
+    yield from seat(office, chromium)
+
+
+def test_two_clerks_and_a_log_out(desk: Desk, other_desk: Desk) -> None:
+    """Somebody else pays first, then the session ends: both are told, nothing is lost, and only Save saves."""
+    customer = desk.office.customer("Tess Two", {"T-1": 1000, "T-2": 500})
+    window = f"/console/customers/{customer}/payment"
+    page = desk.log_in()
+    page.goto(window)
+    other = other_desk.log_in("bob")
+    other.goto(window)
+    other.get_by_role("link", name="T-1").click()
+    other.get_by_role("button", name="Save").click()
+    other.wait_for_url("**/receipt")
+    page.get_by_label("Notes").fill("two bags")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#balance-fault")).to_contain_text("The balance due changed while this window was open")
+    no_violations(page)
+
+    desk.context.clear_cookies()
+    page.get_by_label("Total Payment Amount").fill("5.00")
+    expect(page.locator("#preview")).to_contain_text("You were logged out meanwhile")
+    by_card(page, "4111111111111111")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("your entries were not saved, and are not lost")).to_be_visible()
+    assert "4111111111111111" not in page.content()
+    no_violations(page)
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your entries were not saved yet.")).to_be_visible()
+    no_violations(page)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Notes")).to_have_value("two bags")
+    expect(page.get_by_label("Payment Type")).to_have_value("credit_card")
+    expect(page.get_by_label("Amount Applied")).to_have_text("5.00 USD")
+    page.get_by_label("Payment Type").select_option("cash")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/receipt")
+    paid = (
+        "SELECT string_agg(recorded_by || ' ' || total_minor, ', ' ORDER BY id) FROM payments WHERE customer_id = :id"
+    )
+    assert desk.office.one(paid, id=customer) == "bob 1000, ann 500"
 
 
 @pytest.fixture
