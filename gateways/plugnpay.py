@@ -199,12 +199,12 @@ def _sale_fields(sale: Sale) -> list[tuple[str, str]]:
     return [
         ("orderID", str(sale.reference)),
         ("order-id", plain(sale.invoice_number, 20)),
-        ("transflags", "recurring" if sale.recurring else ""),
+        ("transflags", "recurring" if sale.recurring else ""),  # no other word for a kept card is documented (C4)
         ("dontsndmail", "yes"),
         ("card-name", plain(card.name, 39) or "Cardholder"),  # mandatory
         ("card-number", card.number),
         ("card-exp", f"{card.exp_month:02}/{card.exp_year % 100:02}"),
-        ("card-cvv", card.security_code or ""),
+        ("card-cvv", "" if sale.unattended else card.security_code or ""),
         ("card-amount", to_decimal(sale.amount_minor, sale.currency)),
         ("currency", sale.currency.lower()),
         ("card-address1", plain(card.street, 39)),

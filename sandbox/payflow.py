@@ -79,6 +79,7 @@ ISSUER = {
 """RESULT, HOSTCODE and PAYMENTADVICECODE for a test card."""
 
 BRANDS = {"4": "0", "5": "1", "2": "1", "6": "2", "37": "3", "34": "3", "30": "4", "36": "4", "38": "4", "35": "5"}
+CARD_ON_FILE = frozenset("CITI CITR CITU MITI MITR MITU".split())
 SECRET = frozenset({"ACCT", "CVV2", "PWD"})
 REFERENCE_DAYS = 365
 INQUIRY_DAYS = 30
@@ -251,6 +252,9 @@ class Payflow:
         if not _still_valid(new.expiry, new.booked_at):
             self._refuse(new, "24")
             return
+        if get("CARDONFILE", "CITI") not in CARD_ON_FILE:
+            self._refuse(new, "7", "Field format error: CARDONFILE")
+            return
         if self._forced(call, new):
             return
         checks = _address(get("BILLTOSTREET") or get("STREET", ""), get("BILLTOZIP") or get("ZIP", ""))
@@ -258,7 +262,8 @@ class Payflow:
         new.checks = f"{checks},{code}"
         result, host, advice = self._decide(call, new, declines)
         if result in ("0", "126"):
-            self._approve(call, new, result)
+            network = f"&TXID={secrets.randbelow(10**15):015}" if "CARDONFILE" in call.fields else ""
+            self._approve(call, new, result, network)
         else:
             extra = self._details(call, new, host) + (f"&PAYMENTADVICECODE={advice}" if advice else "")
             self._refuse(new, result, extra=extra)

@@ -233,3 +233,25 @@ def test_inquiry_of_a_void_is_by_its_own_reference() -> None:
         assert payflow_fields(server.body())["CUSTREF"] == payflow.custref(builders.ANOTHER)
         builders.gateway("plugnpay", server.url).inquire(builders.inquiry(Operation.VOID))
         assert plugnpay_fields(server.body())["orderID"] == builders.ORDER
+
+
+@pytest.mark.parametrize(
+    ("told", "indicator"),
+    [
+        ({}, None),
+        ({"keep_card": True}, "CITI"),
+        ({"recurring": True, "keep_card": True}, "CITR"),
+        ({"recurring": True, "unattended": True}, "MITR"),
+        ({"unattended": True}, "MITU"),
+    ],
+)
+def test_kept_card(told: dict[str, bool], indicator: str | None) -> None:
+    """C4: what the networks want to know of a kept card is told; with nobody there, no code is sent."""
+    sale = builders.sale(network_reference="016153570198200", **told)
+    sent = _payflow(sale)
+    assert sent.get("CARDONFILE") == indicator
+    assert ("TXID" in sent, "CVV2" in sent) == (sale.unattended, not sale.unattended)
+    form = _plugnpay(sale)
+    assert form.get("transflags") == ("recurring" if sale.recurring else None)
+    assert ("card-cvv" in form) is not sale.unattended
+    assert "CARDONFILE" not in _payflow(replace(sale, card=None, stored_card=builders.PNREF))

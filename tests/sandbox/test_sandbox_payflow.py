@@ -301,3 +301,10 @@ def test_held_for_review_until_a_person_decides(url: str, control: SandboxClient
     assert payflow(url, "I14", TRXTYPE="I", CUSTREF="K27")["ORIGRESULT"] == "0"
     assert payflow(url, "I15", TRXTYPE="I", CUSTREF="K28")["ORIGRESULT"] == "128"
     assert control.card("4000000000009235").charged == 1
+
+
+def test_card_on_file(url: str) -> None:
+    """A kept card's indicator is checked, and answered with what the network called the sale."""
+    assert "TXID" not in sale(url, "K1")
+    assert len(sale(url, "K2", CARDONFILE="CITI")["TXID"]) == 15
+    assert sale(url, "K3", CARDONFILE="yes")["RESULT"] == "7"
