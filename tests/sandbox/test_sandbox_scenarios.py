@@ -417,6 +417,27 @@ def test_a_test_may_wait_before_the_call_comes(url: str, control: SandboxClient)
         line.read()
 
 
+@BOTH
+def test_stall(url: str, control: SandboxClient, send: Send) -> None:
+    """The rest of an answer is promised and does not come, while the connection stays open."""
+    control.scenario(after=[steps.cut(4, stall=True)])
+    with Line(url) as line:
+        send(line)
+        with pytest.raises(NoAnswer, match="late"):
+            line.read(0.2)
+
+
+def test_twin(url: str, control: SandboxClient) -> None:
+    """A booked sale is booked once more under the same reference; what was never booked has no twin."""
+    first = sale(url, "K1")["PNREF"]
+    twin = control.twin("payflow", first)
+    assert twin.id != first
+    assert [one.reference for one in control.transactions(operation="sale")] == ["K1", "K1"]
+    assert control.card(VISA).charged == 2
+    with pytest.raises(SandboxError, match="give the gateway and the id"):
+        control.twin("payflow", "nosuch")
+
+
 @pytest.mark.parametrize(
     ("wanted", "reason"),
     [
