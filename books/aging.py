@@ -4,7 +4,8 @@ An invoice counts from its invoice date on. What is applied to it counts from th
 part from the business day on which it was applied, and never before the post date of the payment that the credit came
 from. A reversal (a void, a credit taken back) counts from its own business day on, and never before what it reverses:
 what was reversed after the day in question still counted as paid on it. Of an application that was reversed in several
-parts, the last part's day counts for all.
+parts, the last part's day counts for all. What was paid on an invoice before its own date is an advance: until then it
+is taken off what is current.
 
 It is reckoned backwards: from today's balances, what happened after that day is undone. So today costs one look at the
 pending invoices, and a day of the past what was moved since.
@@ -51,7 +52,9 @@ class Owes:
 
 # Whatever changed after the day belongs to a payment with an entry dated after it (B1): a few pages of the journal.
 _MOVED_LATER: Final = "SELECT DISTINCT payment_id FROM journal WHERE post_date > :day AND payment_id IS NOT NULL"
+_BILLED_LATER: Final = "i.id IN (SELECT invoice_id FROM journal WHERE post_date > :day AND kind = 'billed')"
 _OF_CUSTOMER: Final = "SELECT id AS payment_id FROM payments WHERE customer_id = :customer_id"
+_BILLED_LATER_TO_CUSTOMER: Final = "i.customer_id = :customer_id AND i.invoice_date > :day"
 _OWED: Final = """
     WITH touched AS MATERIALIZED ({touched}), parts AS (
         SELECT a.invoice_id, a.amount_minor, a.reversed_minor, a.reversed_at, p.post_date > :day AS later
@@ -69,7 +72,10 @@ _OWED: Final = """
         FROM invoices i WHERE i.state = 'pending' AND i.invoice_date <= :day AND {mine}
         UNION ALL
         SELECT i.customer_id, i.currency, :day - i.due_date, u.moved
-        FROM undone u JOIN invoices i ON i.id = u.invoice_id WHERE i.invoice_date <= :day
+        FROM undone u JOIN invoices i ON i.id = u.invoice_id
+        UNION ALL
+        SELECT i.customer_id, i.currency, :day - i.due_date, i.balance_minor - i.total_minor
+        FROM invoices i WHERE i.state IN ('pending', 'paid') AND {billed_later}
     )"""
 _SUMS: Final = ", ".join(
     f"CAST(coalesce(sum(owed){condition}, 0) AS bigint) AS {name}_minor"
@@ -82,13 +88,15 @@ _SUMS: Final = ", ".join(
         ("over_90", " FILTER (WHERE late > 90)"),
     )
 )
-_EVERYBODYS: Final = _OWED.format(touched=_MOVED_LATER, mine="true")
-_ONES: Final = _OWED.format(touched=_OF_CUSTOMER, mine="i.customer_id = :customer_id")
-_TOTALS = text(f"{_EVERYBODYS} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) > 0 ORDER BY 1")
-_ONE = text(f"{_ONES} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) > 0 ORDER BY 1")
+_EVERYBODYS: Final = _OWED.format(touched=_MOVED_LATER, mine="true", billed_later=_BILLED_LATER)
+_ONES: Final = _OWED.format(
+    touched=_OF_CUSTOMER, mine="i.customer_id = :customer_id", billed_later=_BILLED_LATER_TO_CUSTOMER
+)
+_TOTALS = text(f"{_EVERYBODYS} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) <> 0 ORDER BY 1")
+_ONE = text(f"{_ONES} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) <> 0 ORDER BY 1")
 _CUSTOMERS: Final = f"""
     {_EVERYBODYS}, by_customer AS (
-        SELECT customer_id, currency, {_SUMS} FROM owed GROUP BY 1, 2 HAVING sum(owed) > 0
+        SELECT customer_id, currency, {_SUMS} FROM owed GROUP BY 1, 2 HAVING sum(owed) <> 0
     )"""
 _WORST_FIRST: Final = "due_minor - current_minor DESC, due_minor DESC, customer_id"
 _PAGE = text(f"""

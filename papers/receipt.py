@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from books.receipt import Receipt
+from books.statement import Line
 from papers.sheet import INNER, Column, Sheet
 from rules.money import for_people
+
+Paid = Receipt | Line
+"""What tells how it was paid."""
 
 _VOID: Final = "VOID: this payment no longer counts. What it paid is owed again."
 
@@ -68,12 +72,13 @@ def file_name(receipt: Receipt) -> str:
     return f"receipt-{receipt.payment_id}.pdf"
 
 
-def paid_by(receipt: Receipt) -> str:
+def paid_by(paid: Paid) -> str:
     """How it was paid: the type, the number of a check, the last four digits of a card."""
-    kind = "PayPal" if receipt.method == "paypal" else receipt.method.replace("_", " ").capitalize()
-    number = f" {receipt.number}" if receipt.number else ""
-    card = f", {(receipt.card_brand or '').capitalize()} ending in {receipt.card_last_four}"
-    return f"{kind}{number}{card if receipt.card_last_four else ''}"
+    method = paid.method or ""
+    kind = "PayPal" if method == "paypal" else method.replace("_", " ").capitalize()
+    number = f" {paid.number}" if paid.number else ""
+    card = f", {(paid.card_brand or '').capitalize()} ending in {paid.card_last_four}"
+    return f"{kind}{number}{card if paid.card_last_four else ''}"
 
 
 def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:

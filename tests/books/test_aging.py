@@ -87,6 +87,16 @@ def test_a_void_before_the_post_date_takes_nothing_off_twice(house: House) -> No
     assert [due(house, day) for day in (today(house), later - DAY, later)] == [6000, 6000, 6000]
 
 
+def test_what_was_paid_before_it_was_billed_is_taken_off_what_is_current(house: House) -> None:
+    """R5: a payment that is dated before its invoice is an advance until the invoice's own date."""
+    bill(house, "A", 5000, date(2026, 1, 5), date(2026, 1, 5))
+    bill(house, "B", 3000, date(2026, 2, 10), date(2026, 3, 10))
+    house.pay(3000, invoices=["B"], post_date=date(2026, 2, 1))
+    house.work()
+    assert as_of(house, date(2026, 2, 1)) == Aging("USD", 2000, -3000, 5000, 0, 0, 0)
+    assert as_of(house, date(2026, 2, 10)) == Aging("USD", 5000, 0, 0, 5000, 0, 0)
+
+
 def test_today_agrees_with_every_customers_balance(house: House) -> None:
     """B2: as of today, aging is the sum of what the records of all customers say."""
     for number, customer in enumerate(("C-1", "C-2", "C-3")):
