@@ -12,7 +12,7 @@ import pytest
 from books import credit, foresee
 from settings import Settings
 from tests.flows.conftest import house, sandbox, sandbox_process
-from tests.flows.house import House, card, settings_for
+from tests.flows.house import House, at_once, card, settings_for
 from tests.web.conftest import Books, Visitor
 
 __all__ = ["house", "sandbox", "sandbox_process"]
@@ -65,7 +65,7 @@ def test_what_will_happen_is_said_beforehand(house: House, sue: Visitor) -> None
         credit.apply_to_invoices(conn, owner, "USD", None, house.context.terms.today(now), now, "ann")
     said = window(sue, payment)
     for words in (
-        "2 invoices owe 49.00 USD again ; 2 of them return from Paid to Pending",
+        "2 invoices owe 49.00 USD again ; all of them return from Paid to Pending",
         "The credit of 7.00 USD is taken back.",
         "6.00 USD of it had paid other invoices, which owe that again: B (6.00 USD)",
         "50.00 USD goes back to the Visa card ending in 1111.",
@@ -151,6 +151,20 @@ def test_sent_twice(house: House, sue: Visitor) -> None:
     assert (first.status_code, again.status_code) == (303, 409)
     assert "the payment is voided" in again.text
     assert f'href="/console/payments/{payment}"' in again.text
+    assert house.row("SELECT count(*) AS count FROM reversals")[0] == 1
+
+
+def test_two_at_the_same_moment(house: House, sue: Visitor, ada: Visitor) -> None:
+    """R13: two supervisors void one payment at one moment: it is voided once, the other is told so."""
+    payment = posted(house)
+    for visitor in (sue, ada):
+        window(visitor, payment)
+
+    def press(visitor: Visitor) -> int:
+        fields = {"reason": "wrong customer", "foreseen": mark(visitor)}
+        return visitor.post(f"/console/payments/{payment}/void", **fields).status_code
+
+    assert sorted(at_once(lambda: press(sue), lambda: press(ada))) == [303, 409]
     assert house.row("SELECT count(*) AS count FROM reversals")[0] == 1
 
 
