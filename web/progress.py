@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +19,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from books import follow, views
+from books import batches, follow
 from books.follow import Happened, Standing
 from rules.outcomes import DeclineClass
 from web.office import Office
@@ -27,6 +29,10 @@ LOOK_EVERY: Final = 0.25
 LOOK_EVERY_AT_MOST: Final = 2.0
 TOLD_FOR: Final = 600.0
 """Seconds after which a stream ends anyway; a browser opens it again where it left off."""
+
+SPEED_OVER: Final = timedelta(seconds=15)
+"""A batch's speed is that of so long."""
+_MINUTE: Final = 60
 
 _STEPS: Final = {
     "payment.requested": "Recorded",
@@ -205,20 +211,43 @@ _WITH_REASON: Final = {"payment.declined", "payment.retrying", "payment.review",
 
 
 def of_batch(at: Office, batch_id: int) -> Look:
-    """Follows a batch: its counts, whenever they changed."""
+    """Follows a batch: its counts, whenever they changed, and how fast it goes."""
     before: dict[str, int] = {}
+    speed = Speed()
 
     def look(after: int) -> tuple[list[Told], int, bool]:
-        with at.reading() as (conn, _):
-            status = views.batch(conn, batch_id, most=0)
+        with at.reading() as (conn, now):
+            status = batches.counts(conn, batch_id)
+        done = status.finished + status.waiting
         counts = {"payments": status.payments, "finished": status.finished, "waiting": status.waiting}
         news = []
-        if (now := {**counts, **status.by_state}) != before:
+        if (now_counted := {**counts, **status.by_state}) != before:
             before.clear()
-            before.update(now)
-            news.append(Told("counts", {**counts, "by_state": status.by_state}))
+            before.update(now_counted)
+            pace = speed.words(now, done, status.payments)
+            news.append(Told("counts", {**counts, "by_state": status.by_state, "pace": pace}))
         if status.ended:
             news.append(Told("end", {**counts, "by_state": status.by_state}))
         return news, after, status.ended
 
     return look
+
+
+class Speed:
+    """How fast something goes of late, from what was done at several moments."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[datetime, int]] = deque()
+
+    def words(self, now: datetime, done: int, of_all: int) -> str:
+        """The rate and the time left in words; "" while it is not known."""
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > SPEED_OVER and len(self._seen) > 2:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if done <= before or now <= since:
+            return ""
+        rate = (done - before) / (now - since).total_seconds()
+        left = math.ceil((of_all - done) / rate)
+        spelled = f"{left // 60:,} min {left % 60} s" if left >= _MINUTE else f"{left} s"
+        return f"{rate:,.1f} payments a second, about {spelled} left."

@@ -13,7 +13,7 @@ from books.people import User
 from rules.people import Role
 from web.flower import tasks_of_batch, tasks_of_payment
 from web.office import At, Id, Office
-from web.pages import page
+from web.pages import go, page
 from web.progress import last_seen, of_batch, of_payment, step_words, stream, words
 from web.rights import Clerk
 
@@ -53,12 +53,12 @@ def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
 
 @router.get("/console/batches/{batch_id}/progress")
 def batch(request: Request, at: At, user: Clerk, batch_id: Id) -> Response:
-    """The same for a batch: its counts."""
+    """The news of a batch; asked for a page, the batch's own. Raises NotFound."""
+    if not _wants_stream(request):
+        return go(f"/console/batches/{batch_id}")
     with at.reading() as (conn, _):
-        status = views.batch(conn, batch_id, most=0)
-    if _wants_stream(request):
-        return stream(request, of_batch(at, batch_id))
-    return page(request, "console/batch_progress.html", batch=status)
+        views.batch(conn, batch_id, most=0)
+    return stream(request, of_batch(at, batch_id))
 
 
 def _go_on(payment_id: int, standing: Standing) -> str:

@@ -97,6 +97,7 @@
       bar.value = counts.finished + counts.waiting;
       document.getElementById("finished").textContent = counts.finished;
       document.getElementById("waiting").textContent = counts.waiting;
+      document.getElementById("pace").textContent = counts.pace || "";
       document.getElementById("by-state").replaceChildren(...Object.entries(counts.by_state).map(([state, count]) => {
         const row = document.createElement("tr");
         row.insertCell().textContent = state;
@@ -107,7 +108,11 @@
       }));
     };
     source.addEventListener("counts", show);
-    source.addEventListener("end", (event) => { show(event); source.close(); });
+    source.addEventListener("end", (event) => {
+      show(event);
+      source.close();
+      document.getElementById("batch-ended").textContent = "Nothing more happens by itself now.";
+    });
   };
 
   // ---- the fields of a new card are for that choice alone; who types into them has chosen it ------------------------
