@@ -46,5 +46,15 @@ KINDS: Final[dict[str, Kind]] = {
         {**_URL, "publisher_name": "the account", "publisher_password": "the password for remote clients"},
         frozenset({"publisher_password"}),
     ),
+    "stripe": Kind(
+        "Stripe",
+        "https://api.stripe.com/v1",
+        {
+            **_URL,
+            "secret_key": "the secret or restricted API key (sk_… or rk_…); it tells test from live",
+            "account": "the account's id (acct_…)",
+        },
+        frozenset({"secret_key"}),
+    ),
 }
 """Every gateway by its name."""

@@ -5,6 +5,7 @@ from typing import Final
 from sandbox.contract import Gateway
 from sandbox.payflow import Payflow
 from sandbox.plugnpay import PlugnPay
+from sandbox.stripe import Stripe
 
-PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay)
+PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay, Stripe)
 """Their classes (contract.Gateway), in the order in which they are listed."""

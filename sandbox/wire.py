@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from sandbox.contract import Call, Gateway
 from sandbox.http import Request
 
+_SECRET = {"authorization": "***"}
+"""What is shown in place of a header that lets in."""
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -29,7 +32,7 @@ class Arrival:
             "request_id": call.request_id if call else "",
             "method": self.request.method,
             "path": self.request.path,
-            "headers": self.request.headers(),
+            "headers": {name: _SECRET.get(name, value) for name, value in self.request.headers().items()},
             "body": self.gateway.redact(self.request.body),
             "connection_request": self.request.connection_requests,
         }

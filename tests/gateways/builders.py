@@ -36,6 +36,7 @@ CARD = Card(
 CONFIGS: dict[str, dict[str, str]] = {
     "payflow": {"user": "sandbox", "vendor": "sandbox", "partner": "PayPal", "password": "sandbox-secret"},
     "plugnpay": {"publisher_name": "pnpdemo", "publisher_password": "sandbox-secret"},
+    "stripe": {"secret_key": "sandbox-secret", "account": "acct_sandbox"},
 }
 
 

@@ -724,7 +724,7 @@ class Story:
     def test_every_small_amount_arrives(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B26: amounts with awkward cents arrive at the gateway as they were asked."""
         numbers = itertools.count(builders.REFERENCE)
-        amounts = [1, 9, 10, 99, 100, 101, 1999, 3570, 5705, 11016, 999_999_999]
+        amounts = [1, 9, 10, 99, 100, 101, 1999, 3570, 5705, 11016, min(999_999_999, gateway.traits.amount_minor_max)]
         for amount_minor in amounts:
             asked = builders.sale(reference=next(numbers), amount_minor=amount_minor)
             assert isinstance(gateway.sale(asked).result, Approved)
