@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from importlib.util import find_spec
@@ -55,6 +57,15 @@ def test_nothing_is_missing(name: str) -> None:
 def test_everything_is_missing() -> None:
     """Of a gateway that nobody began, all of them."""
     assert len(_missing("nosuch")) == 6
+
+
+def test_table_of_all() -> None:
+    """docs/gateways/README.md is what `python -m docs.gateways` prints today."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "docs.gateways"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    page = ROOT / "docs" / "gateways" / "README.md"
+    assert page.read_text() == printed, "run `python -m docs.gateways > docs/gateways/README.md`"
 
 
 def test_unknown_gateway() -> None:
