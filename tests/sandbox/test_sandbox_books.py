@@ -14,6 +14,7 @@ import requests
 
 from sandbox import client as steps
 from sandbox.client import SandboxClient, SandboxError, SandboxProcess, start
+from sandbox.protocols import PROTOCOLS
 from tests.sandbox.speak import (
     PAYFLOW_CARD,
     VISA,
@@ -308,7 +309,7 @@ def test_health_names_the_gateways(url: str, control: SandboxClient) -> None:
     """What a health check and a person look at first."""
     told = control.health()
     assert told["status"] == "ok"
-    assert told["gateways"] == {"payflow": f"{url}/payflow", "plugnpay": f"{url}/payment/pnpremote.cgi"}
+    assert told["gateways"] == {kind.name: url + kind.paths[0] for kind in PROTOCOLS}
 
 
 @pytest.mark.parametrize(
