@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
 from web import resume
 from web.pages import page
-from web.rights import Forbidden, NotSignedIn, SecondFactorDue, form_fields
+from web.rights import Forbidden, NotSignedIn, OldForm, SecondFactorDue, form_fields, session_token
 
 LOGIN: Final = "/console/login"
 SECOND_STEP: Final = "/console/login/code"
@@ -30,6 +30,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(NotSignedIn)(_not_signed_in)
     app.exception_handler(SecondFactorDue)(_second_factor_due)
     app.exception_handler(Forbidden)(_forbidden)
+    app.exception_handler(OldForm)(_old_form)
     app.exception_handler(DefrayError)(_refused)
     app.exception_handler(OperationalError)(_unreachable)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -73,6 +74,15 @@ def _second_factor_due(request: Request, _error: Exception) -> Response:
     if _is_program(request):
         return problem(401, "Not logged in", "The second factor is still to be shown.")
     return RedirectResponse(SECOND_STEP, 303)
+
+
+async def _old_form(request: Request, error: Exception) -> Response:
+    """Who logged in again elsewhere, in another tab say, is shown the entries of the form that was open before."""
+    user = getattr(request.state, "user", None)
+    surely_ours = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    if user and surely_ours and (kept := resume.interrupted(request.url.path, await form_fields(request))):
+        return resume.shown_again(request, user, session_token(request), kept, 403)
+    return _forbidden(request, error)
 
 
 def _forbidden(request: Request, error: Exception) -> Response:

@@ -76,6 +76,6 @@ def login_page(
     return answer
 
 
-def shown_again(request: Request, user: User, token: str, kept: Kept) -> Response:
+def shown_again(request: Request, user: User, token: str, kept: Kept, status: int = 200) -> Response:
     """Right after the log-in: the way back to the entries. `token` is the new session's."""
-    return page(request, "console/resume.html", user=user, csrf_token=rights.csrf_token(token), kept=kept)
+    return page(request, "console/resume.html", status, user=user, csrf_token=rights.csrf_token(token), kept=kept)

@@ -39,6 +39,10 @@ class Forbidden(Exception):
     """The role does not suffice, or the form is not one of ours; says which."""
 
 
+class OldForm(Forbidden):
+    """The form does not bring the token of this session: it is one of an earlier session, or not one of ours."""
+
+
 async def form_fields(request: Request) -> Mapping[str, str]:
     """What a form says, files left out; empty where the body is no form. Of a field given twice the last counts."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -116,12 +120,12 @@ Began = Annotated[sessions.Session, Depends(began)]
 
 
 def check_csrf(request: Request, fields: Mapping[str, str], bound_to: str) -> None:
-    """Raise Forbidden for a write that does not bring the token which only our own pages know."""
+    """Raise OldForm for a write that does not bring the token which only our own pages know."""
     if request.method in _SAFE:
         return
     brought = request.headers.get(TOKEN_HEADER) or fields.get(TOKEN_FIELD, "")
     if not bound_to or not hmac.compare_digest(brought.encode(), csrf_token(bound_to).encode()):
-        raise Forbidden("This form is out of date: it was made before you logged in. Open it again.")
+        raise OldForm("This form is out of date: it was made before you logged in. Open it again.")
 
 
 def csrf_token(bound_to: str) -> str:

@@ -92,6 +92,23 @@ def test_while_typing(clerk: Visitor, books: Books) -> None:
     assert "not lost" in part.text
 
 
+@pytest.mark.parametrize(("site", "again"), [("same-origin", True), ("cross-site", False), ("", False)])
+def test_logged_in_again_elsewhere(clerk: Visitor, books: Books, site: str, again: bool) -> None:
+    """A form of the session before, saved after a log-in in another tab, is shown again; another site's never is."""
+    address = ended(clerk, books)
+    old = clerk.token()
+    clerk.log_in("sue")
+    headers = {"Sec-Fetch-Site": site} if site else {}
+    answer = clerk.client.post(address, data={**TYPED, "csrf_token": old}, headers=headers, follow_redirects=False)
+    assert answer.status_code == 403
+    assert ("Your entries were not saved yet" in answer.text) == again
+    assert ("7.77" in answer.text) == again
+    if again:
+        window = clerk.client.post(address, data={**hidden(answer.text), "do": "preview"}, follow_redirects=False)
+        assert 'value="7.77"' in window.text
+    assert books.one("SELECT count(*) FROM payments") == 0
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "amount"),
     [

@@ -164,7 +164,7 @@
             ...Object.fromEntries(asked.map((input) => [input.dataset.card, input.value])),
           }),
         });
-        if (answer.status === 401) { // logged out: the form is carried over the log-in, the card is entered once more
+        if ([401, 403].includes(answer.status)) { // logged out, or in again elsewhere: the form is carried over the log-in, the card is entered once more
           asked.forEach((input) => { input.value = ""; });
           form.requestSubmit(event.submitter);
           return;
