@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from celery import shared_task
 
 from books import sweep
@@ -19,6 +21,8 @@ def work(context: Context) -> str:
     with context.transaction() as (conn, now):
         sweep.close_batches(conn, now)
         overdue = sweep.overdue(conn, now)
+    if context.post is None:  # what was to be sent waits until there is a mail server again
+        overdue = replace(overdue, mails=0)
     for batch_id, step in overdue.batches:
         context.wake.batch(batch_id, step, context.lanes)
     for step in overdue.singles:
@@ -27,6 +31,6 @@ def work(context: Context) -> str:
         context.wake.inquiries()
     for reversal_step in overdue.reversals:
         context.wake.reversals(reversal_step)
-    if overdue.mails and context.post is not None:
+    if overdue.mails:
         context.wake.mails()
     return overdue.sentence()

@@ -171,4 +171,6 @@ def test_without_a_mail_server(house: House) -> None:
     """What was asked for while there was one waits; nothing breaks, and nobody is woken for it."""
     ask(house, paid(house))
     assert mail_task.work(house.context) == "no mail server is set"
+    house.advance(minutes=1)
+    assert house.sweep() == "nothing is overdue"
     assert row(house).state == "due"
