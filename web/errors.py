@@ -73,6 +73,8 @@ async def _not_signed_in(request: Request, _error: Exception) -> Response:
 def _second_factor_due(request: Request, _error: Exception) -> Response:
     if _is_program(request):
         return problem(401, "Not logged in", "The second factor is still to be shown.")
+    if request.headers.get("HX-Request"):
+        return Response(status_code=401, headers={"HX-Redirect": SECOND_STEP})
     return RedirectResponse(SECOND_STEP, 303)
 
 

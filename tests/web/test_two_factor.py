@@ -145,6 +145,8 @@ def test_the_password_alone_opens_nothing(enrolled: str, new_visitor: Callable[[
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/console/login/code")
     assert browser.get("/console/find", headers={"Accept": "application/json"}).status_code == 401
+    part = browser.get("/console/find/results?q=x", headers={"HX-Request": "true"})
+    assert (part.status_code, part.headers["hx-redirect"]) == (401, "/console/login/code")
     browser.get("/console/login/code")
     for path in ("/console/me/password", "/console/me/sessions/end", "/console/me/two-factor"):
         assert browser.post(path).headers["location"] == "/console/login/code"
@@ -157,6 +159,28 @@ def test_the_password_alone_opens_nothing(enrolled: str, new_visitor: Callable[[
     begin(browser)
     books.do("UPDATE clock SET ahead = '16 minutes'")
     assert browser.get("/console/login/code").headers["location"].startswith("/console/login?")
+
+
+def test_a_form_is_carried_through_both_steps(enrolled: str, new_visitor: Callable[[], Visitor], books: Books) -> None:
+    """A form that was saved after its session had ended is shown again after the code; nothing is saved by it."""
+    browser = new_visitor()
+    answer = browser.client.post("/console/customers/7/payment", data={"amount": "12.50", "notes": "by <hand>"})
+    browser.seen = answer
+    kept = {
+        "kept_address": "/console/customers/7/payment",
+        "kept_field_amount": "12.50",
+        "kept_field_notes": "by <hand>",
+    }
+    assert hidden(answer.text, "kept_field_amount") == "12.50"
+    browser.seen = browser.post("/console/login", name="ann", password=PASSWORD, **kept)
+    assert hidden(browser.seen.text, "kept_field_notes") == "by &lt;hand&gt;"
+    wrong = browser.post("/console/login/code", code="000000", **kept)
+    assert hidden(wrong.text, "kept_address") == kept["kept_address"]
+    done = browser.post("/console/login/code", code=code(books, enrolled), **kept)
+    assert "You are logged in again" in done.text
+    assert hidden(done.text, "amount") == "12.50"
+    assert browser.get("/console/find").status_code == 200
+    assert books.one("SELECT count(*) FROM payments") == 0
 
 
 def test_each_code_once(enrolled: str, new_visitor: Callable[[], Visitor], books: Books) -> None:
