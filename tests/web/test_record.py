@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, TextClause, text
 
-from books import account, credit
+from books import account, credit, views
 from books.account import Show
+from tests.books.plans import read_whole
 from tests.web.conftest import BILLED, Books, Visitor
 from tests.web.test_credits import give, invoice
 
@@ -135,3 +137,50 @@ def test_an_address_that_means_nothing(clerk: Visitor, books: Books, customer: i
     here = f"/console/customers/{customer}"
     assert "None further" in clerk.get(f"{here}?after=987654").text
     assert clerk.get(f"{here}?after=x").status_code == 422
+
+
+@pytest.fixture
+def many(session_engine: Engine) -> Iterator[Connection]:
+    """50,000 payments of 5,000 customers, each with a credit, half of them used up; rolled back after the test."""
+    with session_engine.connect() as conn:
+        for statement in (
+            "INSERT INTO customers (id, number, name, created_at) SELECT n, 'K-' || n, 'Somebody', now()"
+            " FROM generate_series(1, 5000) AS n",
+            "INSERT INTO payments (id, customer_id, caller, idempotency_key, content_digest, method, currency,"
+            " total_minor, credited_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, state,"
+            " recorded_at, recorded_by) SELECT n, 1 + n % 5000, 'test', n, '', 'cash', 'USD', 100, 100, true, false,"
+            " 'ask', 0, 'posted', now(), 'test' FROM generate_series(1, 50000) AS n",
+            "INSERT INTO credits (customer_id, payment_id, currency, amount_minor, balance_minor, note, created_at)"
+            " SELECT 1 + n % 5000, n, 'USD', 100, 100 * (n / 5000 % 2), '', now() FROM generate_series(1, 50000) AS n",
+            "INSERT INTO invoices (customer_id, number, invoice_date, due_date, currency, total_minor, balance_minor,"
+            " state, created_at) SELECT 1 + n % 5000, n, date '2026-01-01', date '2026-01-01', 'USD', 100, 100,"
+            " 'pending', now() FROM generate_series(1, 50000) AS n",
+            "INSERT INTO allocations (credit_id, invoice_id, amount_minor, created_at)"
+            " SELECT k.id, i.id, 50, now() FROM credits k JOIN invoices i ON i.number = k.payment_id::text",
+            "INSERT INTO events (at, what, customer_id, payment_id, by)"
+            " SELECT now(), 'payment.posted', 1 + n % 5000, n, 'test' FROM generate_series(1, 50000) AS n",
+            "ANALYZE customers, payments, credits, invoices, allocations, events",
+        ):
+            conn.execute(text(statement))
+        yield conn
+        conn.rollback()
+
+
+def test_by_index(many: Connection) -> None:
+    """Whatever the record, the credits and an invoice's page ask is answered by indexes: no table is read whole."""
+    one: dict[str, object] = {"id": 77, "most": 50}
+    some: dict[str, object] = {**one, "after": None}
+    questions: list[tuple[TextClause, dict[str, object]]] = [
+        (account._CREDITS, one),
+        (account._HISTORY, one),
+        (account._OF_INVOICE, one),
+        (account._OF_CREDIT, {"ids": [77, 78], "most": 50}),
+        (account._ONE_OF_CREDIT, {"id": 77, "customer_id": 77}),
+        (credit._USABLE, {"customer_id": 77, "currency": "USD"}),
+        (views._OF_CUSTOMER, {**one, "before": 40_000}),
+        *((account._INVOICES[show], some) for show in Show),
+    ]
+    for question, asked in questions:
+        assert read_whole(many, question, **asked) <= {"reversals"}, question.text  # which is empty here
+    assert len(account.credits_of(many, 77)) == 10
+    assert len(account.history(many, 77)) == 21
