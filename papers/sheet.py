@@ -20,6 +20,8 @@ from reportlab.pdfgen.canvas import Canvas
 
 _FONTS: Final = Path(__file__).parent / "fonts"
 _REGULAR, _BOLD = "DejaVuSans", "DejaVuSans-Bold"
+for _face in (_REGULAR, _BOLD):  # once, before any thread draws
+    pdfmetrics.registerFont(TTFont(_face, _FONTS / f"{_face}.ttf"))
 _SIZE, _LEADING = 9.5, 13.0
 _WIDTH, _HEIGHT = 595.28, 841.89  # A4, in points
 _LEFT, _TOP, _BOTTOM = 54.0, 54.0, 110.0  # Letter is 50 points shorter, and wider
@@ -43,7 +45,6 @@ class Sheet:
     """One paper. `title` and `author` are what a reader's window shows, `stamp` is written across every page."""
 
     def __init__(self, title: str, author: str, stamp: str = "") -> None:
-        _register()
         self._title = title
         self._stamp = stamp
         self._file = BytesIO()
@@ -166,12 +167,6 @@ class Sheet:
     def _end_page(self) -> None:
         self._y = _BOTTOM - 2 * _LEADING
         self._say(_LEFT, f"{self._title}, page {self._page}", _REGULAR, 8)
-
-
-@cache
-def _register() -> None:
-    for face in (_REGULAR, _BOLD):
-        pdfmetrics.registerFont(TTFont(face, _FONTS / f"{face}.ttf"))
 
 
 @cache

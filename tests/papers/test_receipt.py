@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -72,6 +73,14 @@ def test_the_same_receipt_makes_the_same_bytes() -> None:
     """Sent twice or printed twice, it is one paper."""
     assert receipt_pdf(RECEIPT, "Defray") == receipt_pdf(RECEIPT, "Defray")
     assert receipt_pdf(RECEIPT, "Defray") != receipt_pdf(replace(RECEIPT, paid_minor=1), "Defray")
+
+
+def test_many_at_once() -> None:
+    """Drawn by several threads side by side, as the console does, each paper is whole."""
+    wanted = {name: receipt_pdf(replace(RECEIPT, customer_name=name), "Defray") for name in ("Ann", "Żółć", "Ελένη")}
+    with ThreadPoolExecutor(8) as threads:
+        drawn = threads.map(lambda name: receipt_pdf(replace(RECEIPT, customer_name=name), "Defray"), [*wanted] * 10)
+        assert list(drawn) == [*wanted.values()] * 10
 
 
 def test_names_in_any_script() -> None:
