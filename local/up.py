@@ -165,12 +165,19 @@ def processes(place: topology.Place, environment: Mapping[str, str]) -> list[top
         *topology.workers(),
         topology.beat(place),
         topology.flower(place, password_file),
-        topology.web(replace(place, address=environment.get("DEFRAY_WEB_ADDRESS") or place.address)),
+        _console(place, environment),
     ]
     if (environment.get("DEFRAY_LOG_LEVEL") or "INFO") in ("DEBUG", "INFO"):
         return wanted
     # With fewer lines in their logs they don't say that they are ready; that they run must do.
     return [replace(process, ready_text=None) for process in wanted]
+
+
+def _console(place: topology.Place, environment: Mapping[str, str]) -> topology.Process:
+    """The console where one wants it, with links to this Flower unless to another one."""
+    web = topology.web(replace(place, address=environment.get("DEFRAY_WEB_ADDRESS") or place.address))
+    flower = environment.get("DEFRAY_WEB_FLOWER_URL") or _flower(place)
+    return replace(web, environment={**web.environment, "DEFRAY_WEB_FLOWER_URL": flower})
 
 
 def start(supervisor: Supervisor, wanted: Iterable[topology.Process], say: Say) -> None:
@@ -186,9 +193,13 @@ def flower_password_file(home: Path) -> Path:
     return home / "flower.password"
 
 
+def _flower(place: topology.Place) -> str:
+    return f"http://{LOOPBACK}:{place.flower_port}"
+
+
 def addresses(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
     """What a person opens in a browser."""
-    flower = f"http://{LOOPBACK}:{place.flower_port}"
+    flower = _flower(place)
     found = {
         "Console": f"http://{LOOPBACK}:{place.web_port}/",
         "Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})",

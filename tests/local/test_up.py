@@ -90,8 +90,16 @@ def test_the_console_where_one_wants_it(tmp_path: Path) -> None:
     place = up.choose_place(tmp_path, given)
     assert place.web_port == port
     [web] = [process for process in up.processes(place, given) if process.name == "web"]
-    assert dict(web.environment) == given
+    assert dict(web.environment) == {**given, "DEFRAY_WEB_FLOWER_URL": f"http://127.0.0.1:{place.flower_port}"}
     assert web.stop_rank < min(process.stop_rank for process in up.processes(place, {}) if process.name != "web")
+
+
+def test_the_console_links_to_flower(tmp_path: Path) -> None:
+    """The console leads to the Flower that is started with it, or to the one that is named."""
+    elsewhere = "https://flower.example"
+    for given, leads in (({}, "http://127.0.0.1:5555"), ({"DEFRAY_WEB_FLOWER_URL": elsewhere}, elsewhere)):
+        [web] = [one for one in up.processes(topology.Place(tmp_path), given) if one.name == "web"]
+        assert web.environment["DEFRAY_WEB_FLOWER_URL"] == leads
 
 
 def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
