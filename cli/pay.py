@@ -86,6 +86,9 @@ def _asked(
 @click.option("--post-date", metavar="YYYY-MM-DD", help="The business day; today unless given.")
 @click.option("--notes", help="For the office only.")
 @click.option("--allow-overlap", is_flag=True, help="Although card payments under way are meant for the same invoices.")
+@click.option(
+    "--although-unknown", is_flag=True, help="Although the outcome of such a charge is not known: both may be made."
+)
 @click.option("--when-owed-less", metavar="POLICY", help="charge_reduced, ask or charge_all.")
 @click.option("--card-token", metavar="TOKEN", help="A card that the vault has; else it is asked for.")
 @click.option("--key", metavar="KEY", help="The idempotency key; drawn and shown unless given.")
@@ -113,6 +116,7 @@ def pay(
     post_date: str | None,
     notes: str | None,
     allow_overlap: bool,
+    although_unknown: bool,
     when_owed_less: str | None,
     card_token: str | None,
     key: str | None,
@@ -147,7 +151,7 @@ def pay(
         }
         if not key:
             note(f"Idempotency key: {drawn}")
-        recorded = at.producer().pay(asked, card, caller=CALLER, by=by)
+        recorded = at.producer().pay(asked, card, caller=CALLER, by=by, allow_unknown=although_unknown)
         status = wait_for(at, recorded.payment_id, 0 if no_wait else seconds)
     _tell_outcome(status, drawn, recorded.new, at.settings.business_time_zone)
     code = _exit_code(status, no_wait)

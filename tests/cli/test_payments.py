@@ -85,6 +85,19 @@ def test_an_outcome_that_is_not_known(desk: Desk) -> None:
     assert "whether the card was charged is not known yet" in said.stdout
 
 
+def test_although_an_outcome_is_not_known(desk: Desk) -> None:
+    """R8a, B01: the next card waits until it is known, unless somebody says by name that both may be charged."""
+    desk.house.bill("C-1", {"A": 6000})
+    desk.house.sandbox.client.scenario(after=[reset()], operation="sale")
+    desk.house.pay(6000, made())
+    desk.house.charge()
+    asked = (*PAY, "--method", "credit_card", "--amount", "60.00", "--no-wait")
+    refused = desk.run(*asked, "--allow-overlap", given=card())
+    assert (refused.exit_code, "is unknown" in refused.stderr) == (1, True)
+    assert desk.run(*asked, "--although-unknown", given=card()).exit_code == 0
+    assert desk.house.row("SELECT by FROM events WHERE what = 'payment.allowed_although_unknown'").by == "ann"
+
+
 def test_all_faults_at_once(desk: Desk) -> None:
     """B30: every fault of a request is told at once, each with its field and the remedy; nothing is recorded."""
     said = desk.run(
