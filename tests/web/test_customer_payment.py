@@ -220,6 +220,7 @@ def test_it_says_that_it_charges(clerk: Visitor, books: Books) -> None:
     assert "Visa ending in 1111" in told(answer), "a stored card is kept by its token"
     other = clerk.post(address, **form | {"method": "credit_card", "card_token": token, "do": "other_card"})
     assert "ending in" not in told(other)
+    assert books.one("SELECT wrapped_key FROM card_vault") is None, "C2: it was entered for nothing"
 
 
 def test_card(clerk: Visitor, books: Books, house: House) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -130,12 +130,15 @@ def _save(
     typed = form_words.card_numbers(fields)
     fields = form_words.without_card_numbers(fields)
     key = fields.get("idempotency_key", "")
-    if fields.get("do") == "other_card":
-        fields = {**fields, "card_token": "", "kept_card": ""}
     with at.reading() as (conn, now):
         owed = _owed(at, conn, customer_id, invoice_id, fields.get("currency", ""), now)
         card = card_choice.of_form(conn, at.vault, customer_id, fields, owed.today)
         saved = views.find_payment(conn, CALLER, key)
+    if fields.get("do") == "other_card":
+        if card.once and saved is None:
+            with at.transaction() as (conn, _):
+                at.vault.drop_keys(conn, [card.token])  # C2: it was entered for nothing
+        fields, card = {**fields, "card_token": "", "kept_card": ""}, replace(card, chosen=None, entered=None)
     faults = typed or ([] if fields.get("do") or saved is not None else _not_as_shown(owed, fields, card))
     if faults or fields.get("do"):
         return _shown(request, at, user, owed, fields, card, faults)
