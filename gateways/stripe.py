@@ -388,7 +388,7 @@ def _card_fields(sale: Sale, customer: str) -> list[tuple[str, str]]:
         (f"{method}[card][number]", card.number),
         (f"{method}[card][exp_month]", f"{card.exp_month:d}"),
         (f"{method}[card][exp_year]", f"{card.exp_year:d}"),
-        (f"{method}[card][cvc]", card.security_code or ""),
+        (f"{method}[card][cvc]", "" if sale.unattended else card.security_code or ""),
         (f"{billing}[name]", plain(card.name, 100)),
         (f"{billing}[address][line1]", plain(card.street, 100)),
         (f"{billing}[address][city]", plain(card.city, 60)),

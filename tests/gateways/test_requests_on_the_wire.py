@@ -46,7 +46,7 @@ def _made_comparable(request: str, path: str) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("name", ["payflow", "plugnpay"])
+@pytest.mark.parametrize("name", ["payflow", "plugnpay", "stripe"])
 def test_golden(name: str, call: str) -> None:
     """E4: the same operation makes the same bytes, those of the golden file, every time."""
     file = GOLDEN / f"{name}_{call}.txt"
@@ -81,6 +81,36 @@ def test_golden_payflow_inquiry_by_pnref() -> None:
         builders.gateway("payflow", server.url).inquire(builders.inquiry(transaction_id=builders.PNREF))
         file = GOLDEN / "payflow_inquiry_by_pnref.txt"
         assert _made_comparable(server.sent(), file.name) == file.read_text()
+
+
+STRIPE_CALLS: dict[str, Callable[[Gateway], object]] = {
+    "stripe_sale_by_stored_card": lambda gateway: gateway.sale(
+        builders.sale(card=None, stored_card="cus_3EX/pm_3EX", unattended=True)
+    ),
+    "stripe_sale_unattended": lambda gateway: gateway.sale(builders.sale(unattended=True)),
+    "stripe_customer_of_a_kept_card": lambda gateway: gateway.sale(builders.sale(keep_card=True)),
+    "stripe_inquiry_by_id": lambda gateway: gateway.inquire(builders.inquiry(transaction_id="pi_3EX")),
+    "stripe_inquiry_about_a_refund": lambda gateway: gateway.inquire(
+        builders.inquiry(Operation.REFUND, sale_transaction_id="pi_3EX")
+    ),
+    "stripe_health": lambda gateway: gateway.health(builders.soon()),
+}
+
+
+@pytest.mark.parametrize("file", STRIPE_CALLS)
+def test_golden_stripe(file: str) -> None:
+    """E4, C4: what only Stripe has: a customer for a kept card, stored cards, look-ups by its own id."""
+    with Canned("nothing") as server:
+        STRIPE_CALLS[file](builders.gateway("stripe", server.url))
+        assert _made_comparable(server.sent(), "") == (GOLDEN / f"{file}.txt").read_text()
+
+
+def test_golden_stripe_sale_of_a_kept_card() -> None:
+    """C4: the sale follows its customer; it never says at once that the card is to be kept and that nobody is there."""
+    with Canned('{"id": "cus_3EX"}', "nothing") as server:
+        builders.gateway("stripe", server.url).sale(builders.sale(keep_card=True, unattended=True))
+        assert len(server.requests) == 2
+        assert _made_comparable(server.sent(), "") == (GOLDEN / "stripe_sale_of_a_kept_card.txt").read_text()
 
 
 def test_request_ids() -> None:
