@@ -512,7 +512,7 @@ def _declined(error: Mapping[str, Any], intent_id: str, inquired: bool = False) 
 
 def _intent_outcome(intent: Mapping[str, Any], operation: Operation, inquired: bool = False) -> Outcome:
     """What an intent's status says about the sale, authorization or capture that made or took it."""
-    intent_id, status = plain(at(intent, "id"), 255), plain(at(intent, "status"), 60)
+    intent_id, status = plain(at(intent, "id"), 255), at(intent, "status")
     error = intent.get("last_payment_error")
     match status:
         case "succeeded" if operation is Operation.AUTHORIZATION and inquired:
@@ -527,7 +527,7 @@ def _intent_outcome(intent: Mapping[str, Any], operation: Operation, inquired: b
             return Held(intent_id, status, "to be charged, and answered as only authorized: look")
         case "requires_payment_method" if isinstance(error, dict) and _is_intent_id(intent_id):
             return _declined(error, intent_id, inquired)
-    return Unknown(status or "incomplete", "no answer that proves anything yet", intent_id)
+    return Unknown(plain(status, 60) or "incomplete", "no answer that proves anything yet", intent_id)
 
 
 def _approved(intent: Mapping[str, Any], amount_field: str) -> Approved | Unknown:
@@ -572,7 +572,7 @@ def _not_cancelled(error: Mapping[str, Any]) -> Outcome:
 
 
 def _refund_outcome(refund: Mapping[str, Any]) -> Outcome:
-    refund_id, status, amount = at(refund, "id"), plain(at(refund, "status"), 60), refund.get("amount")
+    refund_id, status, amount = at(refund, "id"), at(refund, "status"), refund.get("amount")
     if not re.fullmatch(r"re_[A-Za-z0-9_]{1,250}|pyr_[A-Za-z0-9_]{1,250}", refund_id):
         return Unknown("incomplete", "the reply names no refund")
     match status:
@@ -589,7 +589,7 @@ def _refund_outcome(refund: Mapping[str, Any]) -> Outcome:
             reason = plain(at(refund, "failure_reason"), 60) or status
             return Refused(RefundRefusal.REFUSED, reason, f"the refund is {status}", refund_id)
         case _:
-            return Unknown(status or "incomplete", "no answer that proves anything yet", refund_id)
+            return Unknown(plain(status, 60) or "incomplete", "no answer that proves anything yet", refund_id)
 
 
 def _refund_error(exchange: Answered, said: Mapping[str, Any]) -> Outcome:
