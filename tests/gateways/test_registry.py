@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,8 @@ import pytest
 from gateways.catalog import KINDS
 from gateways.registry import build, faults
 from rules.errors import SettingsError
-from sandbox.protocols import PROTOCOLS
 from tests.gateways.builders import CONFIGS
+from tests.gateways.missing import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,32 +28,15 @@ def test_built(name: str) -> None:
     assert KINDS[name].defaults.keys() <= KINDS[name].keys.keys()
 
 
-def _missing(name: str) -> list[str]:
-    """What a gateway of the catalog still lacks, in words."""
-    stories = ROOT / "tests" / "gateways" / f"test_{name}.py"
-    parts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    strangers = next(part for part in parts if part["name"] == "The gateways do not know each other")
-    needed = {
-        f"gateways/{name}.py that defines GATEWAY": find_spec(f"gateways.{name}") is not None
-        and hasattr(import_module(f"gateways.{name}"), "GATEWAY"),
-        "its sandbox class in sandbox/protocols.py": name in {kind.name for kind in PROTOCOLS},
-        "its entry in CONFIGS of tests/gateways/builders.py": name in CONFIGS,
-        f"its Story in tests/gateways/test_{name}.py": stories.exists() and "(Story)" in stories.read_text(),
-        f"docs/gateways/{name}.md": (ROOT / "docs" / "gateways" / f"{name}.md").exists(),
-        "its module among the strangers of pyproject.toml": f"gateways.{name}" in strangers["modules"],
-    }
-    return [what for what, there in needed.items() if not there]
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_nothing_is_missing(name: str) -> None:
     """Adding a gateway means these things; the test names those that are still to come."""
-    assert _missing(name) == []
+    assert missing(name, ROOT) == []
 
 
 def test_everything_is_missing() -> None:
     """Of a gateway that nobody began, all of them."""
-    assert len(_missing("nosuch")) == 6
+    assert len(missing("nosuch", ROOT)) == 7
 
 
 def test_table_of_all() -> None:
