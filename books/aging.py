@@ -19,7 +19,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,6 @@ class Aging:
     """What is owed in one currency, by days past the due date; minor units."""
 
     currency: str
-    due_minor: int
     current_minor: int
     to_30_minor: int
     to_60_minor: int
@@ -35,9 +34,14 @@ class Aging:
     over_90_minor: int
 
     @property
+    def due_minor(self) -> int:
+        """All of it."""
+        return self.current_minor + self.overdue_minor
+
+    @property
     def overdue_minor(self) -> int:
         """What is past its due date."""
-        return self.due_minor - self.current_minor
+        return self.to_30_minor + self.to_60_minor + self.to_90_minor + self.over_90_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,15 @@ class Owes:
     number: str
     name: str
     aging: Aging
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was owed by currency, and by whom in one of them, the ones with the most overdue first."""
+
+    totals: tuple[Aging, ...]
+    currency: str | None  # of the customers; None where nothing was owed
+    customers: tuple[Owes, ...]
 
 
 # Whatever changed after the day belongs to a payment with an entry dated after it (B1): a few pages of the journal.
@@ -65,7 +78,7 @@ _OWED: Final = """
         FROM touched t JOIN payments p ON p.id = t.payment_id
         JOIN credits c ON c.payment_id = p.id JOIN allocations a ON a.credit_id = c.id
     ), undone AS (
-        SELECT invoice_id, sum(CASE WHEN later THEN amount_minor - reversed_minor ELSE -reversed_minor END) AS moved
+        SELECT invoice_id, CAST(sum(CASE WHEN later THEN amount_minor ELSE 0 END - reversed_minor) AS bigint) AS moved
         FROM parts WHERE later OR reversed_at >= :until GROUP BY 1
     ), owed AS (
         SELECT i.customer_id, i.currency, :day - i.due_date AS late, i.balance_minor AS owed
@@ -77,53 +90,77 @@ _OWED: Final = """
         SELECT i.customer_id, i.currency, :day - i.due_date, i.balance_minor - i.total_minor
         FROM invoices i WHERE i.state IN ('pending', 'paid') AND {billed_later}
     )"""
+_BUCKETS: Final = {
+    "current_minor": "late <= 0",
+    "to_30_minor": "late BETWEEN 1 AND 30",
+    "to_60_minor": "late BETWEEN 31 AND 60",
+    "to_90_minor": "late BETWEEN 61 AND 90",
+    "over_90_minor": "late > 90",
+}
+_COLUMNS: Final = ", ".join(_BUCKETS)
 _SUMS: Final = ", ".join(
-    f"CAST(coalesce(sum(owed){condition}, 0) AS bigint) AS {name}_minor"
-    for name, condition in (
-        ("due", ""),
-        ("current", " FILTER (WHERE late <= 0)"),
-        ("to_30", " FILTER (WHERE late BETWEEN 1 AND 30)"),
-        ("to_60", " FILTER (WHERE late BETWEEN 31 AND 60)"),
-        ("to_90", " FILTER (WHERE late BETWEEN 61 AND 90)"),
-        ("over_90", " FILTER (WHERE late > 90)"),
-    )
+    f"CAST(coalesce(sum(owed) FILTER (WHERE {late}), 0) AS bigint) AS {name}" for name, late in _BUCKETS.items()
 )
+_SUMS_OF_SUMS: Final = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _BUCKETS)
+_SOMETHING: Final = f"({_COLUMNS}) <> (0, 0, 0, 0, 0)"
 _EVERYBODYS: Final = _OWED.format(touched=_MOVED_LATER, mine="true", billed_later=_BILLED_LATER)
 _ONES: Final = _OWED.format(
     touched=_OF_CUSTOMER, mine="i.customer_id = :customer_id", billed_later=_BILLED_LATER_TO_CUSTOMER
 )
-_TOTALS = text(f"{_EVERYBODYS} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) <> 0 ORDER BY 1")
-_ONE = text(f"{_ONES} SELECT currency, {_SUMS} FROM owed GROUP BY 1 HAVING sum(owed) <> 0 ORDER BY 1")
-_CUSTOMERS: Final = f"""
-    {_EVERYBODYS}, by_customer AS (
-        SELECT customer_id, currency, {_SUMS} FROM owed GROUP BY 1, 2 HAVING sum(owed) <> 0
+_ONE = text(f"""
+    {_ONES}, sums AS (SELECT currency, {_SUMS} FROM owed GROUP BY 1)
+    SELECT * FROM sums WHERE {_SOMETHING} ORDER BY 1""")
+_BY_CUSTOMER: Final = f"""
+    {_EVERYBODYS}, by_customer AS MATERIALIZED (
+        SELECT customer_id, currency, {_SUMS} FROM owed GROUP BY 1, 2
     )"""
-_WORST_FIRST: Final = "due_minor - current_minor DESC, due_minor DESC, customer_id"
-_PAGE = text(f"""
-    {_CUSTOMERS}, page AS (
-        SELECT * FROM by_customer WHERE currency = :currency ORDER BY {_WORST_FIRST} LIMIT :most OFFSET :skip
+_WORST_FIRST: Final = "to_30_minor + to_60_minor + to_90_minor + over_90_minor DESC, current_minor DESC, customer_id"
+# Sums and customers in one look: it is the reading of all that is owed which takes its time.
+_STANDING = text(f"""
+    {_BY_CUSTOMER}, sums AS (
+        SELECT currency, {_SUMS_OF_SUMS} FROM by_customer GROUP BY 1
+    ), totals AS (
+        SELECT * FROM sums WHERE {_SOMETHING}
+    ), page AS (
+        SELECT b.* FROM by_customer b
+        WHERE currency = coalesce(
+            (SELECT currency FROM totals WHERE currency = :currency), (SELECT min(currency) FROM totals))
+        AND {_SOMETHING} ORDER BY {_WORST_FIRST} LIMIT :most OFFSET :skip
     )
-    SELECT page.*, c.number, c.name FROM page JOIN customers c ON c.id = page.customer_id ORDER BY {_WORST_FIRST}""")
+    SELECT 0 AS place, CAST(NULL AS bigint) AS customer_id, NULL AS number, NULL AS name, currency, {_COLUMNS}
+    FROM totals
+    UNION ALL
+    SELECT row_number() OVER (ORDER BY {_WORST_FIRST}), customer_id, c.number, c.name, currency, {_COLUMNS}
+    FROM page JOIN customers c ON c.id = page.customer_id
+    ORDER BY place, currency""")
 _EVERYBODY = text(f"""
-    {_CUSTOMERS} SELECT b.*, c.number, c.name FROM by_customer b JOIN customers c ON c.id = b.customer_id
-    ORDER BY currency, {_WORST_FIRST}""")
+    {_BY_CUSTOMER} SELECT customer_id, c.number, c.name, currency, {_COLUMNS}
+    FROM by_customer JOIN customers c ON c.id = customer_id WHERE {_SOMETHING} ORDER BY currency, {_WORST_FIRST}""")
 
 
-def totals(conn: Connection, day: date, zone: ZoneInfo) -> list[Aging]:
-    """All that was owed at the end of that business day, by currency."""
-    return [Aging(**row._mapping) for row in conn.execute(_TOTALS, _at_the_end_of(day, zone))]
+def standing(
+    conn: Connection, day: date, zone: ZoneInfo, currency: str = "", most: int = 50, skip: int = 0
+) -> Standing:
+    """All that was owed at the end of that business day, and some of who owed it.
+
+    The customers are those of `currency`, or of the first one where nothing was owed in it.
+    """
+    asked = {**_at_the_end_of(day, zone), "currency": currency, "most": most, "skip": skip}
+    totals, owing = [], []
+    for row in conn.execute(_STANDING, asked):
+        if row.customer_id is None:
+            totals.append(_aging(row))
+        else:
+            owing.append(_owes(row))
+    known = [one.currency for one in totals]
+    chosen = currency if currency in known else next(iter(known), None)
+    return Standing(tuple(totals), chosen, tuple(owing))
 
 
 def of_customer(conn: Connection, customer_id: int, day: date, zone: ZoneInfo) -> list[Aging]:
     """What one customer owed at the end of that business day, by currency."""
     found = conn.execute(_ONE, {**_at_the_end_of(day, zone), "customer_id": customer_id})
-    return [Aging(**row._mapping) for row in found]
-
-
-def customers(conn: Connection, day: date, zone: ZoneInfo, currency: str, most: int, skip: int = 0) -> list[Owes]:
-    """Who owed in that currency, the ones with the most overdue first."""
-    asked = {**_at_the_end_of(day, zone), "currency": currency, "most": most, "skip": skip}
-    return [_owes(row) for row in conn.execute(_PAGE, asked)]
+    return [_aging(row) for row in found]
 
 
 def everybody(conn: Connection, day: date, zone: ZoneInfo) -> Iterator[Owes]:
@@ -133,9 +170,12 @@ def everybody(conn: Connection, day: date, zone: ZoneInfo) -> Iterator[Owes]:
             yield _owes(row)
 
 
-def _owes(row: Any) -> Owes:
-    sums = dict(row._mapping)
-    return Owes(sums.pop("customer_id"), sums.pop("number"), sums.pop("name"), Aging(**sums))
+def _aging(row: Row[Any]) -> Aging:
+    return Aging(row.currency, *(getattr(row, name) for name in _BUCKETS))
+
+
+def _owes(row: Row[Any]) -> Owes:
+    return Owes(row.customer_id, row.number, row.name, _aging(row))
 
 
 def _at_the_end_of(day: date, zone: ZoneInfo) -> dict[str, date | datetime]:

@@ -21,7 +21,7 @@ BILLED = Line(
 )
 PAID = Line(date(2026, 2, 1), Kind.POSTED, None, None, 7, "check", "1007", None, None, -500000, 2500, 0, 100000)
 STATEMENT = Statement(3, "USD", date(2026, 1, 1), date(2026, 3, 31), 0, 0, (BILLED, PAID), 100000, 2500)
-OWED = Aging("USD", 100000, 0, 0, 100000, 0, 0)
+OWED = Aging("USD", 0, 0, 100000, 0, 0)
 
 
 def words(pdf: bytes) -> str:

@@ -56,21 +56,19 @@ def window(
         if isinstance(day, Fault):
             return page(request, "console/aging.html", 422, day=None, today=today, given=as_of, faults=(day,))
         zone = at.settings.business_time_zone
-        totals = aging.totals(conn, day, zone)
-        chosen = next((one for one in totals if one.currency == currency), totals[0] if totals else None)
-        skip = (number - 1) * SHOWN
-        found = aging.customers(conn, day, zone, chosen.currency, SHOWN + 1, skip) if chosen else []
+        found = aging.standing(conn, day, zone, currency, SHOWN + 1, (number - 1) * SHOWN)
+    chosen = next((one for one in found.totals if one.currency == found.currency), None)
     return page(
         request,
         "console/aging.html",
         day=day,
         today=today,
         given=day.isoformat(),
-        totals=totals,
+        totals=found.totals,
         chosen=chosen,
         bars=bars(chosen) if chosen else (),
-        customers=found[:SHOWN],
-        more=len(found) > SHOWN,
+        customers=found.customers[:SHOWN],
+        more=len(found.customers) > SHOWN,
         number=number,
         business=at.settings.business_name,
     )
