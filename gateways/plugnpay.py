@@ -353,7 +353,10 @@ def _currency(said: Mapping[str, str]) -> str | None:
 
 
 def _parse_sighting(exchange: Exchange, inquiry: Inquiry, order_id: str) -> Reply[Sighting]:
-    """What the query saw: FinalStatus is of the query, the verdicts are in its records, encoded once more."""
+    """What the query saw: FinalStatus is of the query, the verdicts are in its records, encoded once more.
+
+    A success without a record of the orderID is a reply cut short (B19): "none" has words of its own.
+    """
     said, seen = read(exchange, _parse, _WORDS)
     if not isinstance(said, dict):
         return Reply(NoAnswer(said.code, said.message), seen)
@@ -366,7 +369,7 @@ def _parse_sighting(exchange: Exchange, inquiry: Inquiry, order_id: str) -> Repl
     history = [record for record in map(dict, records) if record.get("orderid") == order_id]
     if status == "success" and history:
         return Reply(_sighting(history, inquiry, order_id), seen)
-    if status == "success" or (status == "problem" and _NO_RECORDS in message.lower()):
+    if status == "problem" and _NO_RECORDS in message.lower():
         return Reply(Absent(status, message), seen)
     return Reply(NoAnswer(said.get("resp-code") or status, message), seen)
 

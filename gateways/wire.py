@@ -105,11 +105,6 @@ def _once(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
     return found
 
 
-def shown_name(name: str) -> str:
-    """A field's name as far as it may be shown: it came from outside."""
-    return plain(name, 40)
-
-
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every plain value with its path."""
     match value:

@@ -243,6 +243,16 @@ class Story:
             assert isinstance(sighting.outcome, Unknown)
             assert sighting.standing is Standing.LIMBO
 
+    @pytest.mark.parametrize("length", [0, 1, 20, 40, 60, 90])
+    def test_inquiry_cut_short(self, gateway: Gateway, sandbox: SandboxClient, length: int) -> None:
+        """B19: an inquiry's answer that is cut, with a length that says so, never makes a sale absent or a decline."""
+        self._sold(gateway)
+        sandbox.scenario(after=[sandbox_client.cut(length, promise_all=False)], operation="inquiry")
+        sighting = gateway.inquire(builders.inquiry()).result
+        assert isinstance(sighting, NoAnswer) or (
+            isinstance(sighting, Found) and isinstance(sighting.outcome, Approved | Unknown)
+        )
+
     def _twin(self, sandbox: SandboxClient, sold: str) -> None:
         """Make the sandbox book the sale `sold` a second time under the same reference."""
         sandbox.twin(self.name, sold)
@@ -288,7 +298,9 @@ class Story:
     # -- a sale that is lost before it was charged
 
     @pytest.mark.parametrize(
-        "step", [sandbox_client.reset(), sandbox_client.close(), sandbox_client.page(502)], ids=str
+        "step",
+        [sandbox_client.reset(), sandbox_client.close(), sandbox_client.page(500), sandbox_client.page(502)],
+        ids=_named,
     )
     def test_request_lost(self, gateway: Gateway, sandbox: SandboxClient, step: Step) -> None:
         """E3, E4: lost on the way is unknown too; not found, the same reference is sent again and charges once."""
@@ -355,15 +367,19 @@ class Story:
     # -- answers that refuse, or say nothing
 
     def test_busy(self, gateway: Gateway, sandbox: SandboxClient) -> None:
-        """E3: 429 charges nothing; as busy, with the time to wait, only where the gateway's documents say so."""
-        sandbox.scenario(before=[self.busy], operation="sale")
-        outcome = gateway.sale(builders.sale()).result
-        assert sandbox.card(builders.NUMBER).charged == 0
-        if not self.busy_proves:
-            assert isinstance(outcome, Unknown)
-            return
-        assert isinstance(outcome, Failed)
-        assert (outcome.failure, outcome.retry_after) == (FailureClass.BUSY, timedelta(seconds=7))
+        """E3: 429 does nothing; as busy, with the time to wait, only where the gateway's documents say so."""
+        sandbox.scenario(before=[self.busy], times=0)
+        for outcome in self._movements(gateway, self.unknown_id):
+            if self.busy_proves:
+                assert isinstance(outcome, Failed)
+                assert (outcome.failure, outcome.retry_after) == (FailureClass.BUSY, timedelta(seconds=7))
+            else:
+                assert isinstance(outcome, Unknown)
+        assert isinstance(gateway.inquire(builders.inquiry()).result, NoAnswer)
+        health = gateway.health(builders.soon()).result
+        assert isinstance(health, Unwell)
+        assert not health.setup
+        assert sandbox.transactions() == []
 
     def test_error_that_proves(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E3: a server error counts as not done only where its body proves it."""
@@ -613,6 +629,27 @@ class Story:
         assert isinstance(sighting, Found)
         assert isinstance(sighting.outcome, Approved)
         assert sandbox.card(builders.NUMBER).net == 0
+
+    def test_refund_sent_twice_at_once(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E4, B47: two sends of one refund that are under way together return the money once."""
+        sold = self._sold(gateway)
+        sandbox.settle()
+        asked = builders.refund(sale_transaction_id=sold)
+        sandbox.scenario(before=[sandbox_client.hold("both")], operation="refund", times=2)
+        with ThreadPoolExecutor(2) as threads:
+            sends = [threads.submit(gateway.refund, asked) for _ in range(2)]
+            sandbox.wait_for("both", 2)
+            sandbox.release("both", stay_open=True)
+            outcomes = [send.result().result for send in sends]
+        assert any(isinstance(outcome, Approved) for outcome in outcomes)
+        assert sandbox.card(builders.NUMBER).net == 0
+        assert len([one for one in sandbox.transactions(operation="refund") if one.state != "refused"]) == 1
+
+    def test_refund_of_nothing(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R17: the refund of a sale that the gateway never saw is no yes."""
+        outcome = gateway.refund(builders.refund(sale_transaction_id=self.unknown_id)).result
+        assert isinstance(outcome, Refused | Failed)
+        assert [one for one in sandbox.transactions(operation="refund") if one.state != "refused"] == []
 
     def test_page_in_place_of_an_answer(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """B19: a maintenance page is no answer to a sale, a void, a refund or an inquiry."""
