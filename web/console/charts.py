@@ -28,6 +28,16 @@ _AGES: Final = (
     ("61–90", "to_90_minor"),
     ("over 90", "over_90_minor"),
 )
+_SHORT: Final = {
+    "soft_technical": "bank not reached",
+    "soft_dated": "no funds, a limit",
+    "soft_generic": "no reason given",
+    "soft_unlisted": "unlisted reason",
+    "new_data": "wrong card data",
+    "other_way": "call the bank",
+    "hard": "never again",
+}
+"""A class of declines as the text below a bar."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -62,9 +72,7 @@ def window(
         retried=retried,
         retried_share=_share(retried.recovered, retried.declined),
         recovered=_attempts(mine),
-        declines=[
-            {"reason": kind.replace("_", " ") or "not known", "count": count} for kind, count in declines.items()
-        ],
+        declines=[{"reason": _SHORT.get(kind, "not known"), "count": count} for kind, count in declines.items()],
         reasons=[(_reason(one.decline_class), one) for one in reasons],
         most=trends.REASONS_SHOWN,
         money=_by_day(taken, first, last, chosen),
