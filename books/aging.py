@@ -64,12 +64,16 @@ class Standing:
 
 
 # Whatever changed after the day belongs to a payment with an entry dated after it (B1): a few pages of the journal.
-_MOVED_LATER: Final = "SELECT DISTINCT payment_id FROM journal WHERE post_date > :day AND payment_id IS NOT NULL"
-_BILLED_LATER: Final = "i.id IN (SELECT invoice_id FROM journal WHERE post_date > :day AND kind = 'billed')"
-_OF_CUSTOMER: Final = "SELECT id AS payment_id FROM payments WHERE customer_id = :customer_id"
+_LATER: Final = """
+    later AS MATERIALIZED (
+        SELECT payment_id, CASE WHEN kind = 'billed' THEN invoice_id END AS billed_id
+        FROM journal WHERE post_date > :day
+    ), touched AS MATERIALIZED (SELECT DISTINCT payment_id FROM later WHERE payment_id IS NOT NULL)"""
+_BILLED_LATER: Final = "i.id IN (SELECT billed_id FROM later)"
+_OF_CUSTOMER: Final = "touched AS (SELECT id AS payment_id FROM payments WHERE customer_id = :customer_id)"
 _BILLED_LATER_TO_CUSTOMER: Final = "i.customer_id = :customer_id AND i.invoice_date > :day"
 _OWED: Final = """
-    WITH touched AS MATERIALIZED ({touched}), parts AS (
+    WITH {touched}, parts AS (
         SELECT a.invoice_id, a.amount_minor, a.reversed_minor, a.reversed_at, p.post_date > :day AS later
         FROM touched t JOIN payments p ON p.id = t.payment_id JOIN allocations a ON a.payment_id = p.id
         UNION ALL
@@ -103,7 +107,7 @@ _SUMS: Final = ", ".join(
 )
 _SUMS_OF_SUMS: Final = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _BUCKETS)
 _SOMETHING: Final = f"({_COLUMNS}) <> (0, 0, 0, 0, 0)"
-_EVERYBODYS: Final = _OWED.format(touched=_MOVED_LATER, mine="true", billed_later=_BILLED_LATER)
+_EVERYBODYS: Final = _OWED.format(touched=_LATER, mine="true", billed_later=_BILLED_LATER)
 _ONES: Final = _OWED.format(
     touched=_OF_CUSTOMER, mine="i.customer_id = :customer_id", billed_later=_BILLED_LATER_TO_CUSTOMER
 )
