@@ -9,11 +9,10 @@ with start(any_amount=True) as sandbox:
 """
 
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -411,9 +410,6 @@ def start(port: int = 0, credential: Sequence[str] = (), **options: str | float 
 def _first_line(process: "subprocess.Popen[bytes]") -> str:
     if process.stdout is None:
         return ""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([process.stdout], [], [], deadline - time.monotonic())
-        if ready:
-            return process.stdout.readline().decode()
-    return ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        return process.stdout.readline().decode() if selector.select(PATIENCE) else ""

@@ -105,6 +105,7 @@ def test_reply_that_echoes_the_request(name: str, everything_logged: pytest.LogC
     """B61, B18: a reply that repeats the whole request, tags and all, leaves no secret in result, evidence or log."""
     server = Echo({"payflow": _payflow_echo, "plugnpay": _plugnpay_echo}.get(name, _json_echo))
     reply = builders.gateway(name, server.url).sale(builders.sale())
+    server.listener.shutdown(socket.SHUT_RDWR)
     server.listener.close()
     if name in ("payflow", "plugnpay"):
         assert "Field format error" in repr(reply) or "publisher-name" in repr(reply)
