@@ -56,5 +56,16 @@ KINDS: Final[dict[str, Kind]] = {
         },
         frozenset({"secret_key"}),
     ),
+    "paypal": Kind(
+        "PayPal",
+        "https://api-m.paypal.com",
+        {
+            **_URL,
+            "client_id": "the REST app's client id",
+            "client_secret": "the REST app's secret",
+            "account": "the merchant account's id or a name for it",
+        },
+        frozenset({"client_secret"}),
+    ),
 }
 """Every gateway by its name."""

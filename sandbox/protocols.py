@@ -4,8 +4,9 @@ from typing import Final
 
 from sandbox.contract import Gateway
 from sandbox.payflow import Payflow
+from sandbox.paypal import PayPal
 from sandbox.plugnpay import PlugnPay
 from sandbox.stripe import Stripe
 
-PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay, Stripe)
+PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay, Stripe, PayPal)
 """Their classes (contract.Gateway), in the order in which they are listed."""

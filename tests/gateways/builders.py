@@ -37,6 +37,7 @@ CONFIGS: dict[str, dict[str, str]] = {
     "payflow": {"user": "sandbox", "vendor": "sandbox", "partner": "PayPal", "password": "sandbox-secret"},
     "plugnpay": {"publisher_name": "pnpdemo", "publisher_password": "sandbox-secret"},
     "stripe": {"secret_key": "sandbox-secret", "account": "acct_sandbox"},
+    "paypal": {"client_id": "sandbox", "client_secret": "sandbox-secret", "account": "paypal-sandbox"},
 }
 
 
