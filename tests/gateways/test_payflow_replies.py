@@ -14,6 +14,7 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Healthy,
     Held,
     NoAnswer,
     Outcome,
@@ -22,6 +23,7 @@ from rules.outcomes import (
     Sighting,
     Standing,
     Unknown,
+    Unwell,
     VoidRefusal,
 )
 from tests.gateways import builders
@@ -405,3 +407,86 @@ def test_refund_that_does_not_move(state: str) -> None:
     assert isinstance(sighting, Found)
     assert isinstance(sighting.outcome, Unknown)
     assert sighting.standing is Standing.LIMBO
+
+
+# ---- authorization, capture, health
+
+
+def capture(reply: str) -> Outcome:
+    """What `reply` proves, as an answer to the usual capture."""
+    with Canned(reply) as server:
+        return builders.gateway("payflow", server.url).capture(builders.capture()).result
+
+
+def test_authorization() -> None:
+    """An authorization is approved and declined by the same words as a sale, and its PNREF stands in for the card."""
+    with Canned(APPROVED, APPROVED.replace("RESULT=0", "RESULT=50")) as server:
+        gateway = builders.gateway("payflow", server.url)
+        approved, declined = (gateway.authorize(builders.sale()).result for _ in range(2))
+    assert isinstance(approved, Approved)
+    assert (approved.card_token, approved.final) == (PNREF, True)
+    assert isinstance(declined, Declined)
+    assert declined.decline is DeclineClass.SOFT_DATED
+
+
+def test_capture() -> None:
+    """A capture repeats what it took, and gives no token of its own."""
+    outcome = capture(APPROVED.replace("AMT=118.50", "AMT=100.00"))
+    assert isinstance(outcome, Approved)
+    assert (outcome.amount_minor, outcome.card_token, outcome.final) == (10000, None, True)
+
+
+@pytest.mark.parametrize("code", ["110", "111", "120", "19", "121"])
+def test_capture_not_done(code: str) -> None:
+    """E3: captured before, more than was authorized, or no authorization: this send took nothing."""
+    assert capture(f"RESULT={code}&PNREF={PNREF}&RESPMSG=No") == Failed(FailureClass.REFUSED, code, "No")
+
+
+@pytest.mark.parametrize("code", ["12", "50", "103", "104", "105", "108", "1000", "9999"])
+def test_capture_of_unknown_outcome(code: str) -> None:
+    """E3: nothing else that a capture is answered proves anything."""
+    assert isinstance(capture(f"RESULT={code}&PNREF={PNREF}&RESPMSG=?"), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("state", "standing"),
+    [
+        ("3", Standing.UNSETTLED),
+        ("9", Standing.SETTLING),
+        ("1003", Standing.VOIDED),
+        ("10", Standing.LIMBO),
+        ("103", Standing.LIMBO),
+    ],
+)
+def test_standing_of_an_authorization(state: str, standing: Standing) -> None:
+    """R11: it can be voided until it was captured, and then neither voided nor refunded."""
+    sighting = look(FOUND.replace("TRANSSTATE=6", f"TRANSSTATE={state}"), builders.inquiry(Operation.AUTHORIZATION))
+    assert isinstance(sighting, Found)
+    assert sighting.standing is standing
+
+
+@pytest.mark.parametrize(
+    ("reply", "healthy", "setup"),
+    [
+        ("RESULT=20&PNREF=A10A7C3E51D2&RESPMSG=Cannot find", True, False),
+        ("RESULT=19&PNREF=A10A7C3E51D2&RESPMSG=Not found", True, False),
+        ("RESULT=1&PNREF=A10A7C3E51D2&RESPMSG=User authentication failed", False, True),
+        ("RESULT=26&PNREF=A10A7C3E51D2&RESPMSG=Invalid vendor account", False, True),
+        ("RESULT=115&PNREF=A10A7C3E51D2&RESPMSG=System busy", False, False),
+        ("<html>RESULT=20</html>", False, False),
+        ("", False, False),
+    ],
+)
+def test_health(reply: str, healthy: bool, setup: bool) -> None:
+    """Only "not found" comes from a gateway that let us in; a refused log-in is told from a gateway that is down."""
+    with Canned(reply) as server:
+        health = builders.gateway("payflow", server.url).health(builders.soon()).result
+    assert isinstance(health, Healthy if healthy else Unwell)
+    assert isinstance(health, Healthy) or health.setup is setup
+
+
+def test_what_the_network_called_it() -> None:
+    """C4: the network's reference of a kept card's sale is handed on."""
+    outcome = answer(f"{APPROVED}&TXID=016153570198200")
+    assert isinstance(outcome, Approved)
+    assert outcome.network_reference == "016153570198200"

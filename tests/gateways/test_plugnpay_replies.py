@@ -15,6 +15,7 @@ from rules.outcomes import (
     Failed,
     FailureClass,
     Found,
+    Healthy,
     NoAnswer,
     Outcome,
     RefundRefusal,
@@ -22,6 +23,7 @@ from rules.outcomes import (
     Sighting,
     Standing,
     Unknown,
+    Unwell,
     VoidRefusal,
 )
 from tests.gateways import builders
@@ -442,3 +444,71 @@ def test_void_that_undid_a_refund() -> None:
     assert look(reply, builders.inquiry(Operation.REFUND)) == Found(
         Unknown("return_voided", "a void undid the return", ORDER), Standing.LIMBO
     )
+
+
+# ---- authorization, capture, health
+
+
+def test_two_approved_sales() -> None:
+    """B13: two approved sales in one history are nobody's guess; a decline before the approval is only history."""
+    assert look(history(("auth", "success"), ("postauth", "pending"), ("auth", "success"))) == Found(
+        Unknown("two_sales", "two approved sales under one orderID", ORDER), Standing.LIMBO
+    )
+    for statuses in (("badcard", "success"), ("success", "badcard")):
+        sighting = look(history(*(("auth", status) for status in statuses)))
+        assert isinstance(sighting, Found)
+        assert isinstance(sighting.outcome, Approved)
+        assert sighting.standing is Standing.UNSETTLED
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (APPROVED.replace("mode=auth", "mode=mark"), Approved),
+        (APPROVED.replace("FinalStatus=success", "FinalStatus=pending"), Approved),
+        ("FinalStatus=problem&MErrMsg=Transaction%20may%20not%20be%20marked%2e&a=b", Unknown),
+        ("FinalStatus=problem&resp-code=P21&a=b", Failed),
+        ("FinalStatus=badcard&resp-code=51&a=b", Unknown),
+        ("FinalStatus=success&orderID=1&card-amount=118%2e50&a=b", Unknown),
+    ],
+)
+def test_capture(reply: str, kind: type[Outcome]) -> None:
+    """E3: a mark is done, or refused by a code; a refusal without one may be that of a repeat and proves nothing."""
+    with Canned(reply) as server:
+        outcome = builders.gateway("plugnpay", server.url).capture(builders.capture()).result
+    assert isinstance(outcome, kind)
+
+
+@pytest.mark.parametrize(
+    ("records", "standing"),
+    [
+        ((("auth", "success"),), None),
+        ((("auth", "success"), ("postauth", "pending")), Standing.UNSETTLED),
+        ((("auth", "success"), ("postauth", "success")), Standing.SETTLED),
+        ((("auth", "success"), ("postauth", "pending"), ("void", "success")), Standing.VOIDED),
+        ((("auth", "success"), ("postauth", "problem")), None),
+    ],
+)
+def test_found_capture(records: tuple[tuple[str, str], ...], standing: Standing | None) -> None:
+    """E4: a capture is the "postauth" of its authorization's history; without one it is absent."""
+    sighting = look(history(*records), builders.inquiry(Operation.CAPTURE))
+    assert isinstance(sighting, Absent) if standing is None else isinstance(sighting, Found)
+    assert isinstance(sighting, Absent) or (isinstance(sighting, Found) and sighting.standing is standing)
+
+
+@pytest.mark.parametrize(
+    ("reply", "healthy", "setup"),
+    [
+        ("FinalStatus=problem&MErrMsg=No%20records%20found&a=b", True, False),
+        ("FinalStatus=problem&resp-code=P91&MErrMsg=Invalid%20publisher%20password&a=b", False, True),
+        ("FinalStatus=problem&resp-code=P93&MErrMsg=IP%20is%20not%20registered&a=b", False, True),
+        ("FinalStatus=problem&resp-code=P97&a=b", False, False),
+        ("<html>No records found</html>", False, False),
+    ],
+)
+def test_health(reply: str, healthy: bool, setup: bool) -> None:
+    """Only "no records" comes from a gateway that let us in; a refused log-in is told from a gateway that is down."""
+    with Canned(reply) as server:
+        health = builders.gateway("plugnpay", server.url).health(builders.soon()).result
+    assert isinstance(health, Healthy if healthy else Unwell)
+    assert isinstance(health, Healthy) or health.setup is setup
