@@ -168,7 +168,10 @@ class Gateway(Protocol):
         ...
 
     def authorize(self, sale: Sale) -> Reply[Outcome]:
-        """Reserve the amount, to be captured or voided later. Outcomes as of a sale."""
+        """Reserve the amount, to be captured or voided later. Outcomes as of a sale.
+
+        Without `traits.authorizes` this and `capture` are Failed(REFUSED, "unsupported"), and nothing is sent.
+        """
         ...
 
     def capture(self, capture: Capture) -> Reply[Outcome]:

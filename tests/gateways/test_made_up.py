@@ -18,27 +18,25 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "adding-a-gateway.md").read_text()
 BLOCKS = dict(re.findall(r"^```[a-z]+ (\S+)\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
+
+def _into_mapping(name: str, text: str, block: str) -> str:
+    """The block as the last entries of the mapping `name`."""
+    end = text.index("\n}\n", text.index(f"{name}: ")) + 1
+    return text[:end] + block + text[end:]
+
+
+def _into_protocols(text: str, block: str) -> str:
+    listed = re.sub(r"(PROTOCOLS: Final.*?),?\s*\)\n", r"\1, Tinpay)\n", text, count=1, flags=re.DOTALL)
+    return listed.replace("from sandbox.payflow", f"{block}from sandbox.payflow")
+
+
 PLACES: dict[str, Callable[[str, str], str]] = {
-    "gateways/catalog.py": lambda text, block: _before_last('}\n"""Every gateway', text, block),
-    "pyproject.toml": lambda text, block: text.replace(
-        '"gateways.payflow", ', f'"gateways.payflow", {block.strip()}, '
-    ),
-    "sandbox/protocols.py": lambda text, block: _last_of_protocols(
-        text.replace("from sandbox.payflow", f"{block}from sandbox.payflow")
-    ),
-    "tests/gateways/builders.py": lambda text, block: _before_last("}\n\n\ndef soon", text, block),
+    "gateways/catalog.py": lambda text, block: _into_mapping("KINDS", text, block),
+    "pyproject.toml": lambda text, block: text.replace('"gateways.payflow",', f'"gateways.payflow", {block.strip()},'),
+    "sandbox/protocols.py": _into_protocols,
+    "tests/gateways/builders.py": lambda text, block: _into_mapping("CONFIGS", text, block),
 }
 """How a block goes into a file that is there already."""
-
-
-def _before_last(mark: str, text: str, block: str) -> str:
-    before, found, after = text.rpartition(mark)
-    assert found, mark
-    return before + block + found + after
-
-
-def _last_of_protocols(text: str) -> str:
-    return re.sub(r"(PROTOCOLS: Final.*?),?\s*\)\n", r"\1, Tinpay)\n", text, count=1, flags=re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
