@@ -131,12 +131,13 @@ def allocations_stay_at_home(conn: Connection) -> Iterator[Finding]:
 def posted_adds_up(conn: Connection) -> Iterator[Finding]:
     """R3: what a posted payment took in is applied, credited or refunded, to the cent."""
     query = """
-        SELECT id, 'payment ' || id AS what, currency, applied_minor + credited_minor + refunded_minor AS found_minor,
-               coalesce(charged_minor, total_minor) AS expected_minor
+        SELECT id, 'payment ' || id AS what, currency, coalesce(charged_minor, total_minor) AS expected_minor,
+               applied_minor + credited_minor + refunded_minor + charged_back_minor AS found_minor
         FROM payments
         WHERE state = 'posted'
-          AND coalesce(charged_minor, total_minor) <> applied_minor + credited_minor + refunded_minor"""
-    sentence = "Posted payments are not applied, credited and refunded in full"
+          AND coalesce(charged_minor, total_minor)
+              <> applied_minor + credited_minor + refunded_minor + charged_back_minor"""
+    sentence = "Posted payments are not applied, credited, refunded and charged back in full"
     return _find(conn, "posted_adds_up", "payments", sentence, query, _ROW_HINT)
 
 
@@ -306,7 +307,8 @@ def refunds_payable_agree(conn: Connection) -> Iterator[Finding]:
     """B1: what the journal owes back to cards is what the reversals have neither returned nor kept."""
     tables = f"""
         SELECT p.customer_id, r.currency, -r.amount_minor AS amount
-        FROM reversals r JOIN payments p ON p.id = r.payment_id WHERE r.state NOT IN ({_RETURNED}, 'kept')"""
+        FROM reversals r JOIN payments p ON p.id = r.payment_id
+        WHERE r.purpose = 'void' AND r.state NOT IN ({_RETURNED}, 'kept')"""
     sentence = "Journal and reversals disagree on what is owed back to cards"
     return _agree(conn, "refunds_payable_agree", ledger.REFUNDS_PAYABLE, tables, sentence)
 
@@ -318,13 +320,23 @@ def money_agrees(conn: Connection) -> Iterator[Finding]:
                CAST(sum(amount) AS bigint) AS expected_minor
         FROM (
             SELECT account, currency, amount_minor AS booked, 0 AS amount FROM postings
-            WHERE account LIKE 'clearing:%' OR account LIKE 'cash:%'
+            WHERE account LIKE 'clearing:%' OR account LIKE 'cash:%' OR account LIKE 'disputed:%'
             UNION ALL
             SELECT 'clearing:' || gateway, currency, 0, amount_minor FROM gateway_transactions
             WHERE operation = 'sale' AND state IN ('approved', 'surplus')
             UNION ALL
             SELECT 'clearing:' || s.gateway, r.currency, 0, -r.amount_minor
             FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id WHERE r.state IN ({_RETURNED})
+            UNION ALL
+            SELECT 'clearing:' || s.gateway, d.currency, 0, -d.amount_minor
+            FROM disputes d JOIN gateway_transactions s
+                 ON s.payment_id = d.payment_id AND s.operation = 'sale' AND s.state = 'approved'
+            WHERE d.state <> 'won'
+            UNION ALL
+            SELECT 'disputed:' || s.gateway, d.currency, 0, d.amount_minor
+            FROM disputes d JOIN gateway_transactions s
+                 ON s.payment_id = d.payment_id AND s.operation = 'sale' AND s.state = 'approved'
+            WHERE d.state = 'open'
             UNION ALL
             SELECT 'cash:' || method, currency, 0, applied_minor + credited_minor FROM payments
             WHERE state = 'posted' AND gateway IS NULL

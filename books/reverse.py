@@ -11,11 +11,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, post, void
+from books import apart, claim, post, refund, void
 from books.credit import apply_to_invoices
 from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
@@ -123,11 +124,24 @@ def begin_voids(conn: Connection, payment_id: int | None, most: int, terms: Term
     return [_begin(conn, reversal, "void", Step.CONFIRM, terms, now) for reversal in named]
 
 
+def _may_be_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: datetime, by: str) -> bool:
+    """Right before the send: a dispute, or another refund, may have come in between; then a person must look (R17)."""
+    charge = refund.charge(conn, reversal.payment_id, but=reversal.id)
+    alone = reversal.purpose == "void" and not charge.disputed_minor and not charge.charged_back_minor
+    if alone or reversal.state != states.Reversal.REFUND_DUE or reversal.amount_minor <= charge.refundable_minor:
+        return True
+    why = "less than this can be refunded by now: look at the disputes and refunds of the charge"
+    locked = conn.execute(_LOCK_REVERSAL, {"id": reversal.id}).one()
+    _follow(conn, locked, Next("fail", None, timedelta(0), why, alarm=True), terms.today(now), now, by)
+    return False
+
+
 def begin_refunds(
     conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime, by: str
 ) -> list[Send]:
     """Commit a refund for each due reversal, for what is still refundable."""
     due = _due(conn, Step.REFUND, payment_id, most, now)
+    due = [reversal for reversal in due if _may_be_refunded(conn, reversal, terms, now, by)]
     sends = [_begin(conn, reversal, "refund", Step.WATCH, terms, now) for reversal in due]
     fresh = [reversal for reversal in due if reversal.state == states.Reversal.REFUND_DUE]
     advance(
@@ -322,7 +336,9 @@ def _follow(conn: Connection, reversal: Row[Any], step: Next, today: date, now: 
             by,
             {"next_step": [next_step], "due_at": [due_at], "ended_at": [now if after in _ENDED else None]},
         )
-        if after in _RETURNED and before not in _RETURNED:
+        if reversal.purpose == "refund":
+            _move_payment(conn, reversal, before, after, today, now, by)
+        elif after in _RETURNED and before not in _RETURNED:
             entry = ledger.reversed_at_gateway(reversal.gateway, reversal.amount_minor)
             _book(conn, reversal, ledger.Kind.REVERSED_AT_GATEWAY, entry, today, now)
         elif after not in _RETURNED and before in _RETURNED:
@@ -330,6 +346,25 @@ def _follow(conn: Connection, reversal: Row[Any], step: Next, today: date, now: 
             _book(conn, reversal, ledger.Kind.REFUND_FAILED, entry, today, now)
     if step.alarm:
         tell(conn, "alarm.reversal", now, by, step.why, payment_id=reversal.payment_id)
+
+
+def _move_payment(
+    conn: Connection,
+    reversal: Row[Any],
+    before: states.Reversal,
+    after: StrEnum,
+    today: date,
+    now: datetime,
+    by: str,
+) -> None:
+    """R17: what a refund of a part moves in the payment that it is of, which stays posted."""
+    if after in _RETURNED and before not in _RETURNED:
+        refund.approved(conn, reversal, today, now, by)
+    elif after not in _RETURNED and before in _RETURNED:
+        kept = refund.failed_after_all(conn, reversal, today, now, by)
+        if kept:
+            why = "the payment was voided meanwhile: what came back is the customer's credit"
+            advance(conn, Subject.REVERSALS, [Move(reversal.id, states.Reversal.FAILED, "keep", why)], now, by)
 
 
 def _book(
@@ -467,6 +502,7 @@ _WAITING = text("""
     SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
     JOIN gateway_transactions s ON s.id = r.sale_id
     WHERE r.payment_id = :id
+      AND r.purpose = 'void'
     ORDER BY r.state IN ('refund_awaiting_approval', 'failed') DESC, r.id DESC LIMIT 1 FOR NO KEY UPDATE OF r""")
 
 

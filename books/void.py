@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
@@ -46,6 +46,31 @@ def lock(conn: Connection, payment_id: int) -> Row[Any]:
     return conn.execute(_PAYMENT, {"id": payment_id}).one()
 
 
+def sale_of(conn: Connection, payment_id: int) -> Row[Any]:
+    """The approved sale of a charged payment."""
+    return conn.execute(_SALE, {"id": payment_id}).one()
+
+
+def still_charged_minor(payment: Row[Any]) -> int:
+    """What of the charge went back neither by a refund nor by a dispute that was lost; minor units."""
+    return int(payment.charged_minor - payment.refunded_minor - payment.charged_back_minor)
+
+
+_UNDER_WAY = text("""
+    SELECT EXISTS (SELECT 1 FROM reversals WHERE payment_id = :id AND purpose = 'refund'
+                   AND state IN ('refund_due', 'refunding')) AS refund,
+           EXISTS (SELECT 1 FROM disputes WHERE payment_id = :id AND state = 'open') AS dispute""")
+
+
+def _check_none_under_way(conn: Connection, payment_id: int) -> None:
+    """While a refund of a part, or a dispute, is not decided, a void might return it twice."""
+    under_way = conn.execute(_UNDER_WAY, {"id": payment_id}).one()
+    if under_way.refund:
+        raise MoveRefused("A refund of a part of this payment is under way.", "Void it when that has ended.")
+    if under_way.dispute:
+        raise MoveRefused("The payer's bank disputes this charge.", "Void it when the dispute has been decided.")
+
+
 # An allocation's live part goes back to its invoice, which is Pending again (R10); one statement for 10,000 invoices.
 _REVERSE_ALLOCATIONS = text("""
     WITH a AS (
@@ -78,7 +103,8 @@ def void(conn: Connection, payment_id: int, reason: str, policy: str, today: dat
     payment = lock(conn, payment_id)
     states.after(states.Payment(payment.state), "void")
     if payment.gateway is not None:
-        sale = conn.execute(_SALE, {"id": payment_id}).one()
+        _check_none_under_way(conn, payment_id)
+        sale = sale_of(conn, payment_id)
     credits_made = conn.execute(_CREDITS, {"id": payment_id}).all()
     credit_ids = [credit.id for credit in credits_made]
     why = f"payment {payment_id} was voided: {reason}"
@@ -120,8 +146,7 @@ def void(conn: Connection, payment_id: int, reason: str, policy: str, today: dat
         },
     )
     reversal_id = None
-    if payment.gateway is not None:
-        amount = payment.charged_minor - payment.refunded_minor
+    if payment.gateway is not None and (amount := still_charged_minor(payment)):
         reversal_id = _open_reversal(conn, payment, sale, amount, policy, reason, now, by)
     reopened = [(part.invoice_id, part.live) for part in parts]
     return Voided(payment_id, tuple(reopened), taken_back, reversal_id)
@@ -137,14 +162,26 @@ def _book(
 _OPEN = text("""
     INSERT INTO reversals (payment_id, sale_id, amount_minor, currency, state, policy, reason, next_step, due_at,
                            started_at, started_by)
-    VALUES (:payment_id, :sale_id, :amount, :currency, 'voiding', :policy, :reason, 'void', :now, :now, :by)
+    VALUES (:payment_id, :sale_id, :amount, :currency, :state, :policy, :reason, :step, :due_at, :now, :by)
     RETURNING id""")
+_REFUND_BEGUN = text("""
+    SELECT EXISTS (SELECT 1 FROM gateway_transactions WHERE sale_id = :id AND operation = 'refund')""")
+
+
+_VOID_FIRST: Final[tuple[states.Reversal, str | None]] = (states.Reversal.VOIDING, "void")
+_REFUND_FIRST: Final[dict[str, tuple[states.Reversal, str | None]]] = {
+    "auto": (states.Reversal.REFUND_DUE, "refund"),
+    "ask": (states.Reversal.REFUND_AWAITING_APPROVAL, None),
+}
 
 
 def _open_reversal(
     conn: Connection, payment: Row[Any], sale: Row[Any], amount: int, policy: str, reason: str, now: datetime, by: str
 ) -> int:
-    """R11: first a void at the gateway."""
+    """R11: first a void at the gateway; after any refund was begun only another refund may follow."""
+    state, step = _VOID_FIRST
+    if conn.execute(_REFUND_BEGUN, {"id": sale.id}).scalar_one():
+        state, step = _REFUND_FIRST[policy]
     reversal_id: int = conn.execute(
         _OPEN,
         {
@@ -154,11 +191,14 @@ def _open_reversal(
             "currency": payment.currency,
             "policy": policy,
             "reason": reason,
+            "state": state.value,
+            "step": step,
+            "due_at": now if step else None,
             "now": now,
             "by": by,
         },
     ).scalar_one()
-    tell(conn, "reversal.voiding", now, by, reason, payment_id=payment.id, gateway_transaction_id=sale.id)
+    tell(conn, f"reversal.{state}", now, by, reason, payment_id=payment.id, gateway_transaction_id=sale.id)
     return reversal_id
 
 

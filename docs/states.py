@@ -11,6 +11,7 @@ _TITLES: tuple[tuple[str, str, type[StrEnum], Moves], ...] = (
     ("Payment", "where a payment stands", states.Payment, states.PAYMENT_MOVES),
     ("Gateway transaction", "one operation at a gateway", states.Transaction, states.TRANSACTION_MOVES),
     ("Reversal", "getting the money back to the card", states.Reversal, states.REVERSAL_MOVES),
+    ("Dispute", "a payer has the bank take a charge back", states.Dispute, states.DISPUTE_MOVES),
 )
 
 

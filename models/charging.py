@@ -28,6 +28,7 @@ reversals = Table(
     minor("amount_minor"),
     words("currency"),
     words("state"),
+    words("purpose", default="void"),  # of a payment that was voided; or a refund of a part (R17)
     words("policy"),  # refund_on_void_failure: auto or ask (R12)
     words("reason"),
     words("next_step", nullable=True),
@@ -39,6 +40,7 @@ reversals = Table(
     words("started_by"),
     moment("ended_at"),
     CheckConstraint("amount_minor > 0", name="amount_above_zero"),
+    CheckConstraint("purpose IN ('void', 'refund')", name="purpose_known"),
     CheckConstraint("policy IN ('auto', 'ask')", name="policy_known"),
     CheckConstraint(
         "state IN ('voiding', 'voided', 'refund_due', 'refund_awaiting_approval', 'refunding', 'refund_accepted',"
@@ -61,7 +63,7 @@ Index(
     "uq_reversals_one_open_a_sale",
     reversals.c.sale_id,
     unique=True,
-    postgresql_where=reversals.c.state.notin_(["failed", "kept"]),
+    postgresql_where=text("purpose = 'void' AND state NOT IN ('failed', 'kept')"),
 )
 
 Index(
@@ -146,6 +148,27 @@ Index(
     postgresql_using="brin",
     postgresql_with={"autosummarize": "on"},
 )
+
+disputes = Table(
+    "disputes",
+    metadata,
+    identity(),
+    Column("payment_id", BigInteger, ForeignKey("payments.id"), nullable=False),
+    words("reference"),  # the gateway's or the network's case
+    minor("amount_minor"),
+    words("currency"),
+    words("state"),
+    words("reason"),
+    moment("opened_at", nullable=False),
+    words("opened_by"),
+    moment("ended_at"),
+    UniqueConstraint("payment_id", "reference"),
+    CheckConstraint("amount_minor > 0", name="amount_above_zero"),
+    CheckConstraint("state IN ('open', 'won', 'lost')", name="state_known"),
+)
+"""A payer had the bank take a charge back, in whole or in part: held until it is won or lost."""
+
+Index("ix_disputes_open", disputes.c.id, postgresql_where=disputes.c.state == "open")
 
 evidence = Table(
     "evidence",

@@ -88,6 +88,7 @@ payments = Table(
     minor("applied_minor", default="0"),
     minor("credited_minor", default="0"),
     minor("refunded_minor", default="0"),
+    minor("charged_back_minor", default="0"),  # disputes that were lost
     # who and when
     moment("recorded_at", nullable=False),
     words("recorded_by"),
@@ -115,12 +116,13 @@ payments = Table(
     CheckConstraint("state IN ('requested', 'retrying') OR next_step IS NULL", name="finished_has_no_step"),
     # B2: what a posted payment took in is applied, credited or refunded, to the cent.
     CheckConstraint(
-        "state <> 'posted' OR coalesce(charged_minor, total_minor) = applied_minor + credited_minor + refunded_minor",
+        "state <> 'posted' OR coalesce(charged_minor, total_minor)"
+        " = applied_minor + credited_minor + refunded_minor + charged_back_minor",
         name="posted_adds_up",
     ),
     CheckConstraint("state <> 'voided' OR (applied_minor = 0 AND credited_minor = 0)", name="voided_holds_nothing"),
     CheckConstraint(
-        "least(applied_minor, credited_minor, refunded_minor, coalesce(charged_minor, 0)) >= 0",
+        "least(applied_minor, credited_minor, refunded_minor, charged_back_minor, coalesce(charged_minor, 0)) >= 0",
         name="no_sum_below_zero",
     ),
 )

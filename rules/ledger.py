@@ -18,12 +18,18 @@ class Kind(StrEnum):
     REVERSED_AT_GATEWAY = "reversed_at_gateway"  # void made, or refund approved
     REFUND_FAILED = "refund_failed"  # an approved refund that failed later
     KEPT = "kept"
+    REFUNDED = "refunded"  # a part of a posted payment went back to the card
+    REFUND_FAILED_CREDITED = "refund_failed_credited"  # such a refund failed after all: the customer has it as a credit
+    DISPUTED = "disputed"  # the payer's bank took it back for now
+    DISPUTE_WON = "dispute_won"
+    DISPUTE_LOST = "dispute_lost"
 
 
 RECEIVABLE = "receivable"
 REVENUE = "revenue"
 CUSTOMER_CREDIT = "customer_credit"
 REFUNDS_PAYABLE = "refunds_payable"
+DISPUTE_LOSSES = "dispute_losses"  # what was lost of money that had been given back already
 
 
 def cash(method: str) -> str:
@@ -102,3 +108,33 @@ def refund_failed(gateway: str, amount_minor: int) -> Entry:
 def kept(amount_minor: int) -> Entry:
     """The amount is not returned to the card but becomes the customer's credit (R12)."""
     return _entry((REFUNDS_PAYABLE, amount_minor), (CUSTOMER_CREDIT, -amount_minor))
+
+
+def disputed_at(gateway: str) -> str:
+    """The account of money that a gateway holds back while a dispute is open."""
+    return f"disputed:{gateway}"
+
+
+def taken_back(account: str, reopened_minor: int, credit_minor: int, lost_minor: int = 0) -> Entry:
+    """A part of a payment went back: invoices are owed again, credit is gone; `account` gave the money."""
+    return _entry(
+        (RECEIVABLE, reopened_minor),
+        (CUSTOMER_CREDIT, credit_minor),
+        (DISPUTE_LOSSES, lost_minor),
+        (account, -(reopened_minor + credit_minor + lost_minor)),
+    )
+
+
+def refund_failed_credited(gateway: str, amount_minor: int) -> Entry:
+    """A refund of a part failed after it had been approved: the money is here again, as the customer's credit."""
+    return _entry((clearing(gateway), amount_minor), (CUSTOMER_CREDIT, -amount_minor))
+
+
+def disputed(gateway: str, amount_minor: int) -> Entry:
+    """A dispute was opened: the gateway holds the money."""
+    return _entry((disputed_at(gateway), amount_minor), (clearing(gateway), -amount_minor))
+
+
+def dispute_won(gateway: str, amount_minor: int) -> Entry:
+    """The gateway gave it back."""
+    return _entry((clearing(gateway), amount_minor), (disputed_at(gateway), -amount_minor))

@@ -50,6 +50,14 @@ class Reversal(StrEnum):
     KEPT = "kept"
 
 
+class Dispute(StrEnum):
+    """States of a dispute."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
 Moves = dict[tuple[StrEnum, str], StrEnum]
 
 PAYMENT_MOVES: Final[Moves] = {
@@ -111,13 +119,23 @@ REVERSAL_MOVES: Final[Moves] = {
     (Reversal.FAILED, "keep"): Reversal.KEPT,
 }
 
+DISPUTE_MOVES: Final[Moves] = {
+    (Dispute.OPEN, "win"): Dispute.WON,
+    (Dispute.OPEN, "lose"): Dispute.LOST,
+}
+
 UNDER_WAY: Final = (Payment.REQUESTED, Payment.CHARGING, Payment.RETRYING, Payment.REVIEW)
 """A payment in one of these may still bring money in (R8a)."""
 
 LIVE_SALE: Final = (Transaction.STARTED, Transaction.UNKNOWN, Transaction.REVIEW, Transaction.APPROVED)
 """A sale in one of these bars another one of the same payment (E5)."""
 
-_TABLES: Final = {Payment: PAYMENT_MOVES, Transaction: TRANSACTION_MOVES, Reversal: REVERSAL_MOVES}
+_TABLES: Final = {
+    Payment: PAYMENT_MOVES,
+    Transaction: TRANSACTION_MOVES,
+    Reversal: REVERSAL_MOVES,
+    Dispute: DISPUTE_MOVES,
+}
 
 
 def after(state: StrEnum, move: str) -> StrEnum:

@@ -6,6 +6,7 @@ import itertools
 from calendar import monthrange
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -37,9 +38,11 @@ def asked(house: House, number: str, amount: int = 6000, **fields: Any) -> int:
 
 
 def days_pass(house: House, days: int) -> None:
-    """Workers look every day."""
+    """Workers look every day at noon, when the morning's attempts are due: a later look would shift the next ones."""
     for _ in range(days):
-        house.advance(days=1)
+        now = house.row("SELECT now() + ahead AS now FROM clock").now.astimezone(ZoneInfo("America/New_York"))
+        noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+        house.advance(seconds=((noon - now).total_seconds() - 1) % 86_400 + 1)
         house.work()
 
 

@@ -17,6 +17,7 @@ TABLES: list[tuple[type[StrEnum], Moves]] = [
     (states.Payment, states.PAYMENT_MOVES),
     (states.Transaction, states.TRANSACTION_MOVES),
     (states.Reversal, states.REVERSAL_MOVES),
+    (states.Dispute, states.DISPUTE_MOVES),
 ]
 
 
