@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
+from gateways.contract import Capture, Gateway, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES, refined
 from gateways.wire import TWO_DECIMALS, Vocabulary, minor_from, plain, read, unsupported
@@ -403,4 +403,4 @@ def _found(operation: Operation, outcome: Outcome, said: dict[str, str]) -> Foun
     return Found(outcome, standing)
 
 
-GATEWAY: Final = Payflow
+GATEWAY: Final[type[Gateway]] = Payflow

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus
 
-from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
+from gateways.contract import Capture, Gateway, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES
 from gateways.wire import TWO_DECIMALS, Vocabulary, contradicts, minor_from, plain, read, shown, unsupported
@@ -432,4 +432,4 @@ def _sighting(history: Sequence[Mapping[str, str]], inquiry: Inquiry, order_id: 
             return Absent("no_such_record", f"the orderID's history shows no {inquiry.operation} that was done")
 
 
-GATEWAY: Final = PlugnPay
+GATEWAY: Final[type[Gateway]] = PlugnPay

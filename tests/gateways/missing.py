@@ -18,7 +18,7 @@ def missing(name: str, root: Path) -> list[str]:
     strangers = next(one for one in contracts if one["name"] == "The gateways do not know each other")
     there = {
         "its entry in gateways/catalog.py": holds("gateways/catalog.py", rf'"{name}": Kind\('),
-        f"gateways/{name}.py with its class as GATEWAY": holds(f"gateways/{name}.py", r"(?m)^GATEWAY: Final = "),
+        f"gateways/{name}.py with its class as GATEWAY": holds(f"gateways/{name}.py", r"(?m)^GATEWAY: Final"),
         "its module among the strangers in pyproject.toml": f"gateways.{name}" in strangers["modules"],
         f"sandbox/{name}.py, listed in sandbox/protocols.py": holds("sandbox/protocols.py", rf"sandbox\.{name} import"),
         "its entry in CONFIGS of tests/gateways/builders.py": holds("tests/gateways/builders.py", rf'"{name}": \{{'),
