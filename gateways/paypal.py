@@ -82,11 +82,11 @@ _WORDS: Final = Vocabulary(
         for name in ("id", "invoice_id", "custom_id", "supplementary_data.related_ids.order_id")
     ),
     shown=frozenset(
-        ["intent", "name", "debug_id", "error", *(f"details.{place}.issue" for place in range(3))]
+        ["intent", "name", "debug_id", *(f"details.{place}.issue" for place in range(3))]
         + [f"{place}{name}" for place in ("", *_LISTS) for name in _OF_PAYMENT]
     ),
 )
-_TOKEN_WORDS: Final = Vocabulary(frozenset(), frozenset({"error"}), frozenset())
+_TOKEN_WORDS: Final = Vocabulary(frozenset(), frozenset(), frozenset())  # nothing of a token's reply is kept
 
 # ---- code tables. By status, name and issue only what is listed is Declined, Refused or Failed; the rest is Unknown.
 
@@ -496,7 +496,7 @@ class _Tokens:
             self._token = token
             self._good_until = asked_at + (seconds if type(seconds) is int else 0) - _TOKEN_SECONDS
             return token, seen
-        error = plain(at(said, "error") or at(said, "name"), 60) or f"http_{exchange.status}"
+        error = _word(at(said, "error") or at(said, "name")) or f"http_{exchange.status}"
         setup = exchange.status in (400, 401, 403) and error in ("invalid_client", "unauthorized_client")
         failure = FailureClass.GATEWAY_SETUP if setup else FailureClass.BUSY
         return Failed(failure, error, "no token, so nothing was sent", retry_after(exchange)), seen
@@ -617,14 +617,19 @@ def _read(exchange: Exchange, words: Vocabulary) -> _Said:
     return said, seen, answered
 
 
+def _word(text: str) -> str:
+    """A code as PayPal writes them; nothing where it is something else."""
+    return text if re.fullmatch(r"[A-Za-z0-9_]{1,60}", text) else ""
+
+
 def _issues(said: Mapping[str, Any]) -> list[str]:
     details = said.get("details")
-    return [plain(at(detail, "issue"), 60) for detail in details] if isinstance(details, list) else []
+    return [_word(at(detail, "issue")) for detail in details] if isinstance(details, list) else []
 
 
 def _code(exchange: Answered, said: Mapping[str, Any]) -> str:
     first = next(iter(_issues(said)), "")
-    return first or plain(at(said, "name") or at(said, "error"), 60) or f"http_{exchange.status}"
+    return first or _word(at(said, "name") or at(said, "error")) or f"http_{exchange.status}"
 
 
 def _message(said: Mapping[str, Any]) -> str:
