@@ -645,6 +645,17 @@ class Story:
         assert sandbox.card(builders.NUMBER).net == 0
         assert len([one for one in sandbox.transactions(operation="refund") if one.state != "refused"]) == 1
 
+    def test_another_sale_as_duplicate_of_a_reversal(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B08: another customer's sale, given back as the duplicate of a void or a refund, returns nothing here."""
+        gateway.sale(builders.sale(reference=builders.ANOTHER + 5, amount_minor=7500))
+        other = sandbox.transaction(operation="sale")
+        sold = self._sold(gateway)
+        for operation in ("void", "refund"):
+            sandbox.scenario(before=[sandbox_client.foreign(other.id)], operation=operation, times=0)
+        for outcome in self._movements(gateway, sold)[1:]:
+            assert isinstance(outcome, Unknown | Failed | Refused)
+        assert self._standing(gateway, sold) is self._fresh(gateway)
+
     def test_refund_of_nothing(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R17: the refund of a sale that the gateway never saw is no yes."""
         outcome = gateway.refund(builders.refund(sale_transaction_id=self.unknown_id)).result
