@@ -1,8 +1,9 @@
 """Stories in a real Chromium: the web process, a worker with its clock, and the gateways' stand-in, all real.
 
 One office a test process, started at the first story, with a database and a broker of its own; every story makes its
-own customers, so that nothing has to be emptied while workers are at work. Its fixtures `office`, `chromium` and `desk`
-are known to every test of this folder by its conftest; imported into a module they would be others, started anew.
+own customers, so that nothing has to be emptied while workers are at work. Its fixtures `office`, `counter`, `chromium`
+and `desk` are known to every test of this folder by its conftest; imported into a module they would be others, started
+anew.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from books.bill import NewCustomer, NewInvoice, record_customers, record_invoice
 from local.ports import answers, free_port
 from local.valkey import Valkey
 from models import migrate
+from producer import Producer, connected
 from rules.people import Role
 from sandbox import client
 from sandbox.client import SandboxProcess
+from settings import load
 from tests import servers
 from tests.faults.plant import CELERY, EVERY_QUEUE, Running, environment, until
 
@@ -45,6 +48,20 @@ needs_chromium = pytest.mark.skipif(
 
 PATIENCE_MS: Final = 10_000
 _draw: Final = itertools.count(1)
+
+_PAYMENT: Final = """
+    INSERT INTO payments (caller, idempotency_key, content_digest, customer_id, method, card_token, card_brand,
+        card_last_four, gateway, currency, total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor,
+        state, reason, next_step, due_at, charged_minor, credited_minor, recorded_at, recorded_by)
+    VALUES ('story', :state || :customer, 'x', :customer, 'credit_card', 'none', 'visa', '1111', 'payflow', 'USD', 1250,
+        true, false, 'ask', 0, :state, :reason, :step, CASE WHEN :step <> '' THEN now() + interval '1 day' END,
+        CASE WHEN :state = 'posted' THEN 1250 END, CASE WHEN :state = 'posted' THEN 1250 ELSE 0 END, now(), 'ann')
+    RETURNING id"""
+_SALE: Final = """
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency, state,
+        next_step, due_at, send_until, started_at)
+    VALUES (:payment, 'sale', 'payflow', 'sandbox', :reference, 1250, 'USD', :state, :step,
+        CASE WHEN :step <> '' THEN now() + interval '1 day' END, now(), now()) RETURNING id"""
 
 
 @dataclass
@@ -74,6 +91,19 @@ class Office:
             ]
             record_invoices(conn, new, now, "story")
         return kept.id
+
+    def standing(self, customer: int, state: str, sale: str | None = None, reason: str = "") -> int:
+        """A card payment of 12.50 that stands so, left alone by the workers for a day; the id."""
+        step = "charge" if state == "requested" else None
+        payment: int = self.one(_PAYMENT, customer=customer, state=state, reason=reason, step=step)
+        if sale is not None:
+            asks = "inquire" if sale == "unknown" else None
+            self.one(_SALE, payment=payment, reference=10**18 + payment, state=sale, step=asks)
+        return payment
+
+    def number(self, customer: int) -> str:
+        """A customer's number."""
+        return str(self.one("SELECT number FROM customers WHERE id = :id", id=customer))
 
     def one(self, query: str, **values: object) -> Any:
         """A single value."""
@@ -120,7 +150,8 @@ class Desk:
 def no_violations(page: Page) -> None:
     """axe-core finds nothing against WCAG 2.2 A and AA on this page as it is now."""
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    wanted = {"runOnly": {"type": "tag", "values": tags}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=wanted)
     assert found.violations_count == 0, found.generate_report()
 
 
@@ -162,6 +193,21 @@ def _hire(engine: Engine) -> None:
         now = clock.now(conn)
         for name, role in PEOPLE.items():
             people.add(conn, name, password_hash, role, now, "story")
+
+
+@pytest.fixture(scope="session")
+def counter(office: Office) -> Iterator[Producer]:
+    """Somewhere else in the house where payments come in."""
+    settings = load(office.told)
+    with connected(
+        *settings.servers(),
+        settings.key_file,
+        settings.card_routes,
+        settings.business_time_zone,
+        settings.lanes,
+        settings.when_owed_less,
+    ) as producer:
+        yield producer
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,10 @@ from books import clock, passwords, people
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from rules.people import Role
 from settings import Settings, load
-from tests.web.browser import chromium, desk, office
+from tests.web.browser import chromium, counter, desk, office
 from web.app import served
 
-__all__ = ["chromium", "desk", "office"]
+__all__ = ["chromium", "counter", "desk", "office"]
 
 PASSWORD = "correct horse battery"
 BILLED = date(2026, 1, 5)

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from playwright.sync_api import expect
 
-from producer import Producer, connected
+from producer import Producer
 from rules.cards import Card
 from sandbox.client import hold
-from settings import load
-from tests.web.browser import Desk, Office, needs_chromium, no_violations
+from tests.web.browser import Desk, needs_chromium, no_violations
 from web.progress import SLOW
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture
-def counter(office: Office) -> Iterator[Producer]:
-    """Somewhere else in the house where payments come in."""
-    settings = load(office.told)
-    with connected(
-        *settings.servers(),
-        settings.key_file,
-        settings.card_routes,
-        settings.business_time_zone,
-        settings.lanes,
-        settings.when_owed_less,
-    ) as producer:
-        yield producer
-
-
-def number_of(office: Office, customer: int) -> str:
-    """A customer's number."""
-    return str(office.one("SELECT number FROM customers WHERE id = :id", id=customer))
 
 
 def test_told_later(desk: Desk, counter: Producer) -> None:
@@ -43,7 +19,7 @@ def test_told_later(desk: Desk, counter: Producer) -> None:
     desk.office.sandbox.client.scenario(before=[hold("late gateway")], operation="sale", amount=4300)
     asked = {
         "idempotency_key": f"late-{customer}",
-        "customer": number_of(desk.office, customer),
+        "customer": desk.office.number(customer),
         "method": "credit_card",
         "currency": "USD",
         "amount_minor": 4300,
@@ -80,7 +56,7 @@ def test_a_batch_while_it_is_worked_on(desk: Desk, counter: Producer) -> None:
     customer = desk.office.customer("Batch Betty", {"BB-1": 1000, "BB-2": 4400})
     desk.office.sandbox.client.scenario(before=[hold("batch gateway")], operation="sale", amount=4400)
     [sealed] = counter.keep_cards([Card("4111111111111111", 12, 2039, "123", "Betty")])
-    known = {"customer": number_of(desk.office, customer), "currency": "USD"}
+    known = {"customer": desk.office.number(customer), "currency": "USD"}
     batch = counter.submit(
         [
             {**known, "method": "check", "idempotency_key": "1", "amount_minor": 1000, "invoices": ["BB-1"]},

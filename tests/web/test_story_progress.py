@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from playwright.sync_api import expect
 
-from producer import Producer, connected
+from producer import Producer
 from rules.cards import Card
 from sandbox.client import hold
-from settings import load
-from tests.web.browser import Desk, Office, needs_chromium, no_violations
+from tests.web.browser import Desk, needs_chromium, no_violations
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture
-def counter(office: Office) -> Iterator[Producer]:
-    """Somewhere else in the house where payments come in."""
-    settings = load(office.told)
-    with connected(
-        *settings.servers(),
-        settings.key_file,
-        settings.card_routes,
-        settings.business_time_zone,
-        settings.lanes,
-        settings.when_owed_less,
-    ) as producer:
-        yield producer
 
 
 def test_steps_as_they_happen(desk: Desk, counter: Producer) -> None:
@@ -38,7 +19,7 @@ def test_steps_as_they_happen(desk: Desk, counter: Producer) -> None:
     desk.office.sandbox.client.scenario(before=[hold("slow gateway")], operation="sale", amount=4200)
     asked = {
         "idempotency_key": f"slow-{customer}",
-        "customer": desk.office.one("SELECT number FROM customers WHERE id = :id", id=customer),
+        "customer": desk.office.number(customer),
         "method": "credit_card",
         "currency": "USD",
         "amount_minor": 4200,

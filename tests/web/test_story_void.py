@@ -85,38 +85,13 @@ def dark(office: Office, chromium: Browser) -> Iterator[Desk]:
     yield from seat(office, chromium, color_scheme="dark", viewport={"width": 360, "height": 740})
 
 
-PAYMENT = """
-    INSERT INTO payments (caller, idempotency_key, content_digest, customer_id, method, card_token, card_brand,
-        card_last_four, gateway, currency, total_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor,
-        state, reason, next_step, due_at, charged_minor, credited_minor, recorded_at, recorded_by)
-    VALUES ('story', :state || :customer, 'x', :customer, 'credit_card', 'none', 'visa', '1111', 'payflow', 'USD', 1250,
-        true, false, 'ask', 0, :state, :reason, :step, CASE WHEN :step <> '' THEN now() + interval '1 day' END,
-        CASE WHEN :state = 'posted' THEN 1250 END, CASE WHEN :state = 'posted' THEN 1250 ELSE 0 END, now(), 'ann')
-    RETURNING id"""
-SALE = """
-    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency, state,
-        next_step, due_at, send_until, started_at)
-    VALUES (:payment, 'sale', 'payflow', 'sandbox', :reference, 1250, 'USD', :state, :step,
-        CASE WHEN :step <> '' THEN now() + interval '1 day' END, now(), now()) RETURNING id"""
-
-
-def standing(office: Office, customer: int, state: str, sale: str | None = None, reason: str = "") -> int:
-    """A card payment of 12.50 that stands so, left alone by the workers for a day."""
-    step = "charge" if state == "requested" else None
-    payment: int = office.one(PAYMENT, customer=customer, state=state, reason=reason, step=step)
-    if sale is not None:
-        asks = "inquire" if sale == "unknown" else None
-        office.one(SALE, payment=payment, reference=10**18 + payment, state=sale, step=asks)
-    return payment
-
-
 def test_what_waits_for_a_person(dark: Desk) -> None:
     """R8, R13, E4: a proposal, a payment to cancel, one of which less is owed, a charge that nobody knows of."""
     office = dark.office
     customer = office.customer("Willy Waits", {"WW-1": 5000})
-    posted, requested = standing(office, customer, "posted", "approved"), standing(office, customer, "requested")
-    review = standing(office, customer, "review", reason="only 10.00 USD of 12.50 USD are owed")
-    unknown = standing(office, customer, "charging", "unknown")
+    posted, requested = office.standing(customer, "posted", "approved"), office.standing(customer, "requested")
+    review = office.standing(customer, "review", reason="only 10.00 USD of 12.50 USD are owed")
+    unknown = office.standing(customer, "charging", "unknown")
     with office.engine.begin() as conn:
         proposals.propose_void(conn, posted, "ask", "wrong customer", clock.now(conn), "ada")
     page = dark.log_in("sue")

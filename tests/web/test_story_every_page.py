@@ -1,0 +1,242 @@
+"""Issue 4: axe-core finds no violation on any page, light or dark, wide or narrow; a new page without an example fails.
+
+One database with everything that pages show: posted, voided, declined, unknown, held, proposed, asked about, retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from books import clock, credit, people, proposals, void
+from books.people import SecondFactor
+from producer import Producer
+from rules.cards import Card
+from rules.people import Role
+from tests.faults.plant import until
+from tests.web.browser import PASSWORD, Desk, Office, needs_chromium, no_violations, seat
+from tests.web.test_every_route import ROUTES
+
+pytestmark = needs_chromium
+
+NO_PAGES = {
+    "/": "leads to /console/find",
+    "/console": "leads to /console/find",
+    "/healthz": "for programs",
+    "/readyz": "for programs",
+    "/static/{digest}/{name}": "a file",
+    "/console/header": "a part of every page",
+    "/console/find/results": "a part of /console/find",
+    "/console/aging.csv": "a file",
+    "/console/deposits.csv": "a file",
+    "/console/payments/{payment_id}/receipt.pdf": "a file",
+    "/console/customers/{customer_id}/statement.pdf": "a file",
+    "/console/batches/{batch_id}/progress": "a stream",
+    "/console/login": "looked at before the log-in",
+    "/console/login/code": "looked at before the log-in",
+}
+"""What answers GET and is no page of somebody who is logged in, each with the reason."""
+
+GOOD, NO_FUNDS, LOST, HELD = "4111111111111111", "4000000000009995", "4000000000009987", "4000000000009235"
+NARROW = 360
+
+
+@dataclass(frozen=True)
+class Everything:
+    """Ids of what there is to look at."""
+
+    customer: int
+    pending: int
+    paid: int
+    batch: int
+    applied_credit: int
+    payments: Mapping[str, int]
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Addresses by the route that answers them."""
+        customer, payment = f"/console/customers/{self.customer}", "/console/payments"
+        posted = self.payments["posted"]
+        return {
+            "/console/find": ["/console/find", "/console/find?q=every"],
+            "/console/customers/{customer_id}": [f"{customer}?show=all"],
+            "/console/customers/{customer_id}/invoices/{invoice_id}": [f"{customer}/invoices/{self.paid}"],
+            "/console/customers/{customer_id}/payment": [f"{customer}/payment"],
+            "/console/customers/{customer_id}/invoices/{invoice_id}/payment": [
+                f"{customer}/invoices/{self.pending}/payment",
+                f"{customer}/invoices/{self.paid}/payment",
+            ],
+            "/console/customers/{customer_id}/cards": [f"{customer}/cards"],
+            "/console/customers/{customer_id}/credits": [f"{customer}/credits"],
+            "/console/customers/{customer_id}/credits/applications/{allocation_id}/undo": [
+                f"{customer}/credits/applications/{self.applied_credit}/undo"
+            ],
+            "/console/customers/{customer_id}/statement": [f"{customer}/statement"],
+            "/console/payments/{payment_id}": [f"{payment}/{one}" for one in self.payments.values()],
+            "/console/payments/{payment_id}/progress": [
+                f"{payment}/{self.payments[kind]}/progress" for kind in ("posted", "declined", "unknown")
+            ],
+            "/console/payments/{payment_id}/receipt": [
+                f"{payment}/{posted}/receipt",
+                f"{payment}/{self.payments['voided']}/receipt",
+            ],
+            "/console/payments/{payment_id}/story": [f"{payment}/{self.payments['asked']}/story"],
+            "/console/payments/{payment_id}/void": [f"{payment}/{posted}/void"],
+            "/console/payments/{payment_id}/cancel": [f"{payment}/{self.payments['requested']}/cancel"],
+            "/console/waiting": ["/console/waiting"],
+            "/console/batches": ["/console/batches"],
+            "/console/batches/{batch_id}": [
+                f"/console/batches/{self.batch}",
+                f"/console/batches/{self.batch}?state=posted",
+            ],
+            "/console/retries": ["/console/retries"],
+            "/console/deposits": ["/console/deposits", "/console/deposits?day=2001-01-01"],
+            "/console/charts": ["/console/charts", "/console/charts?days=7"],
+            "/console/aging": ["/console/aging"],
+            "/console/users": ["/console/users"],
+            "/console/users/{name}": ["/console/users/ann"],
+            "/console/gateways": ["/console/gateways"],
+            "/console/me": ["/console/me"],
+        }
+
+
+def test_every_page_has_an_example() -> None:
+    """A page that this file does not look at fails here: give it an address, or say why it is none."""
+    routes = {path for method, path in ROUTES if method == "GET"}
+    examples = set(Everything(1, 1, 1, 1, 1, dict.fromkeys(KINDS, 1)).addresses())
+    assert not examples & set(NO_PAGES)
+    assert examples | set(NO_PAGES) == routes
+
+
+KINDS = ("posted", "voided", "declined", "retrying", "held", "unknown", "requested", "less", "proposed", "asked")
+
+
+@pytest.fixture(scope="module")
+def everything(office: Office, counter: Producer) -> Everything:
+    """A customer with a payment of each kind, a batch, a kept card and an applied credit."""
+    owed = {f"E-{place}": 2000 + place for place in range(1, 6)}
+    customer = office.customer("Every Thing & Co.", owed, since=150)
+    other = office.customer("Every Where", {"EW-1": 5000, "EW-2": 5000})
+    payments = {
+        "requested": office.standing(customer, "requested"),
+        "unknown": office.standing(customer, "charging", "unknown"),
+        "less": office.standing(customer, "review", reason="only 10.00 USD of 12.50 USD are owed"),
+        "proposed": office.standing(customer, "posted", "approved"),
+    }
+
+    def pay(kind: str, minor: int, whose: int = customer, number: str = "", **fields: object) -> int:
+        asked = {"idempotency_key": f"every {kind}", "customer": office.number(whose), "currency": "USD"}
+        card = Card(number, 12, 2039, "123", "Every Thing") if number else None
+        method = "credit_card" if number else "cash"
+        kept = bool(fields.pop("keep_card", False))
+        payments[kind] = counter.pay(
+            {**asked, "amount_minor": minor, "method": method, **fields}, card, caller="every", by="ada", keep_card=kept
+        ).payment_id
+        return payments[kind]
+
+    def stands(kind: str, state: str) -> None:
+        until(
+            lambda: office.one("SELECT state FROM payments WHERE id = :id", id=payments[kind]) == state,
+            f"the payment that is {kind} is {state}",
+        )
+
+    pay("posted", 2501, invoices=["E-1"], notes="a note of the office")
+    pay("voided", 500, other, invoices=["EW-1"])
+    pay("asked", 700, other, GOOD, invoices=["EW-2"], keep_card=True)
+    pay("declined", 300, other, LOST, invoices=["EW-2"])
+    pay("retrying", 400, other, NO_FUNDS, invoices=["EW-2"])
+    pay("held", 450, other, HELD, invoices=["EW-2"])
+    states = {"posted": "posted", "voided": "posted", "asked": "posted", "declined": "declined"}
+    for kind, state in {**states, "retrying": "retrying", "held": "review"}.items():
+        stands(kind, state)
+    office.sandbox.client.settle()
+    batch = counter.submit(
+        [
+            {
+                "idempotency_key": "1",
+                "customer": office.number(other),
+                "currency": "USD",
+                "method": "check",
+                "amount_minor": 5,
+            }
+        ],
+        label="Every kind",
+        caller="every",
+        idempotency_key="every",
+        by="ada",
+    ).batch_id
+    with office.engine.begin() as conn:
+        now = clock.now(conn)
+        today = now.date()
+        void.void(conn, payments["voided"], "keyed twice", "ask", today, now, "sue")
+        void.void(conn, payments["asked"], "wrong customer", "ask", today, now, "sue")
+        proposals.propose_void(conn, payments["proposed"], "ask", "wrong customer", now, "sue")
+        credit.apply_to_invoices(conn, customer, "USD", None, today, now, "ada")
+    until(
+        lambda: office.one("SELECT count(*) FROM reversals WHERE state = 'refund_awaiting_approval'"),
+        "it is asked whether to return the amount",
+    )
+    invoice = "SELECT id FROM invoices WHERE customer_id = :id AND state = :state ORDER BY id LIMIT 1"
+    return Everything(
+        customer,
+        office.one(invoice, id=customer, state="pending"),
+        office.one(invoice, id=customer, state="paid"),
+        int(batch or 0),
+        office.one("SELECT max(id) FROM allocations WHERE credit_id IS NOT NULL"),
+        payments,
+    )
+
+
+@pytest.fixture
+def other_desk(office: Office, chromium: Browser) -> Iterator[Desk]:
+    """Somebody's browser with one more factor to give."""
+    yield from seat(office, chromium)
+
+
+def test_no_page_has_a_violation(desk: Desk, everything: Everything) -> None:
+    """WCAG 2.2 AA: on every page, wide and light, narrow and dark, axe finds nothing, and nothing is wider than it."""
+    page = desk.log_in("ada")
+    refused = {f"/console/payments/{everything.payments['voided']}/void": 409}
+    refused |= dict.fromkeys(("/console/payments/999999", "/console/nowhere"), 404)
+    wrong: list[str] = []
+    for address in [*(one for some in everything.addresses().values() for one in some), *refused]:
+        answer = page.goto(address)
+        assert answer
+        assert answer.status == refused.get(address, 200), address
+        wrong += found_on(page, address)
+    assert wrong == []
+
+
+def test_before_the_log_in(other_desk: Desk) -> None:
+    """The log-in, and the second step of somebody whose phone is asked for, have no violation either."""
+    with other_desk.office.engine.begin() as conn:
+        now = clock.now(conn)
+        [secret] = conn.exec_driver_sql("SELECT password_hash FROM users WHERE name = 'ann'").scalars()
+        people.add(conn, "tom", secret, Role.CLERK, now, "story")
+        people.set_two_factor(conn, "tom", SecondFactor("none", b"sealed", 1), now, "story")
+    page = other_desk.page()
+    page.goto("/console/login")
+    wrong = found_on(page, "/console/login")
+    page.get_by_label("Name").fill("tom")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="One-time code").wait_for()
+    assert [*wrong, *found_on(page, "/console/login/code")] == []
+
+
+def found_on(page: Page, address: str) -> list[str]:
+    """What is wrong with a page as it is now: in light and wide, then in dark and narrow."""
+    wrong = []
+    for scheme, width in (("light", 1200), ("dark", NARROW)):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 800})
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            wrong.append(f"{address} is {wide} wide at {width}")
+        try:
+            no_violations(page)
+        except AssertionError as violations:
+            wrong.append(f"{address}, {scheme}, {width} wide: {violations}")
+    return wrong
