@@ -69,8 +69,8 @@ _CHARGES: Final = frozenset({Operation.SALE, Operation.AUTHORIZATION})
 _NAMED: Final = _CHARGES | {Operation.REFUND}
 """What carries our reference as its invoice number; voids and captures are bound to the other's transaction."""
 _DUPLICATE_WINDOW: Final = {"settingName": "duplicateWindow", "settingValue": "28800"}  # the longest that counts
-_PAGE: Final = 1000  # the most that one list answer holds
-_PAGES_MAX: Final = 20
+_PAGE: Final = 500  # a list answer may hold 1,000, which could be longer than what is read of one
+_PAGES_MAX: Final = 50
 _BATCHES_MAX: Final = 100
 _EARLIER: Final = timedelta(hours=1)  # how far our clock may be ahead of theirs
 _SETTLES_WITHIN: Final = timedelta(days=30)  # a list of batches spans at most 31 days
@@ -365,12 +365,18 @@ class AuthorizeNet:
                 return failed
         counted = {"listed": str(search.listed), "batches": str(len(batches)), "matching": str(len(search.matches))}
         match search.candidates():
+            case several if not all(several):
+                incomplete = NoAnswer("incomplete", "a row with the reference has no transaction id")
+                return Reply(incomplete, Evidence(200, counted))
             case []:
                 absent = Absent("not_listed", f"not among the {search.listed} of that time")
                 return Reply(absent, Evidence(200, counted))
             case [transaction_id]:
                 reply = self._look_at(transaction_id, inquiry)
-                return Reply(reply.result, Evidence(reply.evidence.http_status, counted | reply.evidence.said))
+                seen = Evidence(reply.evidence.http_status, counted | reply.evidence.said)
+                if isinstance(reply.result, Absent):
+                    return Reply(NoAnswer(reply.result.code, "listed, but its details are not found"), seen)
+                return Reply(reply.result, seen)
             case several:
                 message = f"{len(several)} transactions carry the reference: {', '.join(several)}"
                 twice = Found(Unknown("found_twice", message), Standing.LIMBO)
@@ -424,7 +430,7 @@ class _Search:
         self.listed += len(rows)
         for row in rows:
             if at(row, "invoiceNumber") == self.reference:
-                self.matches[at(row, "transId")] = at(row, "transactionStatus")
+                self.matches[_id(at(row, "transId"))] = at(row, "transactionStatus")
 
     def is_before(self, row: Any) -> bool:
         """Whether a row, and so all that are older, was submitted before the operation began."""
