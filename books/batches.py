@@ -13,6 +13,7 @@ COUNTED: Final = 100_000
 """A batch's payments in one state are counted so far in the list of all."""
 PARTS: Final = 60
 """Bars of a chart, at most."""
+_DAY: Final = timedelta(days=1)
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
 _OVER: Final = ("posted", "declined", "cancelled", "voided")
 
@@ -120,7 +121,7 @@ def pace(conn: Connection, batch_id: int) -> Pace | None:
     if span.first is None:
         return None
     step = step_of(span.last - span.first)
-    parts = int((span.last - span.first) / step) + 1
+    parts = (span.last - span.first) // step + 1
     asked = {"id": batch_id, "first": span.first, "step": step.total_seconds(), "parts": parts}
     posted = {int(row.part): row.posted for row in conn.execute(_PARTS, asked)}
     drawn = tuple(Part(span.first + place * step, posted.get(place, 0)) for place in range(parts))
@@ -129,6 +130,5 @@ def pace(conn: Connection, batch_id: int) -> Pace | None:
 
 def step_of(span: timedelta) -> timedelta:
     """A round length of time of which at most PARTS fill the span."""
-    seconds = span.total_seconds()
-    fits = next((step for step in _STEPS if seconds / step < PARTS), None)
-    return timedelta(seconds=fits) if fits else timedelta(days=int(seconds / PARTS / 86400) + 1)
+    steps = (timedelta(seconds=step) for step in _STEPS)
+    return next((step for step in steps if span < PARTS * step), (span // (PARTS * _DAY) + 1) * _DAY)
