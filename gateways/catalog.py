@@ -67,5 +67,11 @@ KINDS: Final[dict[str, Kind]] = {
         },
         frozenset({"client_secret"}),
     ),
+    "authorizenet": Kind(
+        "Authorize.Net",
+        "https://api.authorize.net/xml/v1/request.api",
+        {**_URL, "login_id": "the API login id", "transaction_key": "the transaction key"},
+        frozenset({"transaction_key"}),
+    ),
 }
 """Every gateway by its name."""

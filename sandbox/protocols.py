@@ -2,11 +2,12 @@
 
 from typing import Final
 
+from sandbox.authorizenet import AuthorizeNet
 from sandbox.contract import Gateway
 from sandbox.payflow import Payflow
 from sandbox.paypal import PayPal
 from sandbox.plugnpay import PlugnPay
 from sandbox.stripe import Stripe
 
-PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay, Stripe, PayPal)
+PROTOCOLS: Final[tuple[type[Gateway], ...]] = (Payflow, PlugnPay, Stripe, PayPal, AuthorizeNet)
 """Their classes (contract.Gateway), in the order in which they are listed."""

@@ -38,6 +38,7 @@ CONFIGS: dict[str, dict[str, str]] = {
     "plugnpay": {"publisher_name": "pnpdemo", "publisher_password": "sandbox-secret"},
     "stripe": {"secret_key": "sandbox-secret", "account": "acct_sandbox"},
     "paypal": {"client_id": "sandbox", "client_secret": "sandbox-secret", "account": "paypal-sandbox"},
+    "authorizenet": {"login_id": "sandbox", "transaction_key": "sandbox-secret"},
 }
 
 
