@@ -507,10 +507,10 @@ def _processing_options(sale: Sale) -> dict[str, bool]:
     """What the networks want to know of a kept card (C4)."""
     if sale.unattended:
         return {"isSubsequentAuth": True}
-    if sale.recurring and sale.keep_card:
-        return {"isFirstRecurringPayment": True}
     if sale.card is None:
         return {"isStoredCredentials": True}
+    if sale.recurring:
+        return {"isFirstRecurringPayment": True}
     return {"isFirstSubsequentAuth": True} if sale.keep_card else {}
 
 

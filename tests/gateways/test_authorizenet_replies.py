@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -971,6 +974,36 @@ def test_health(reply: object, expected: object) -> None:
 # ---- what is sent
 
 
+STORED = {"card": None, "stored_card": "926000001/926000002"}
+GOLDEN = Path(__file__).parent / "golden"
+OWN_CALLS: dict[str, Callable[[Gateway], object]] = {
+    "sale_of_a_kept_card": lambda gateway: gateway.sale(builders.sale(keep_card=True, recurring=True)),
+    "sale_by_stored_card": lambda gateway: gateway.sale(
+        builders.sale(recurring=True, unattended=True, network_reference="016153570198200", **STORED)
+    ),
+    "inquiry_by_id": lambda gateway: gateway.inquire(BY_ID),
+    "health": lambda gateway: gateway.health(builders.soon()),
+}
+
+
+@pytest.mark.parametrize("name", OWN_CALLS)
+def test_golden(name: str) -> None:
+    """E4, C4: kept and stored cards, look-ups by the gateway's id, health: the bytes of the golden files."""
+    with Canned("nothing") as server:
+        OWN_CALLS[name](builders.gateway("authorizenet", server.url))
+        sent = server.sent().replace("\r\n", "\n") + "\n"
+    assert sent == (GOLDEN / f"authorizenet_{name}.txt").read_text()
+
+
+def test_golden_lists() -> None:
+    """B13: the lists of an inquiry, one after the other; the dates of the batches apart."""
+    with Canned(*bodies((NONE_LISTED, batches("7"), NONE_LISTED))) as server:
+        builders.gateway("authorizenet", server.url).inquire(BY_REFERENCE)
+        sent = "\n".join(request.decode("ascii").partition("\r\n\r\n")[2] for request in server.requests) + "\n"
+    dated = re.sub(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "(date)", sent)
+    assert dated == (GOLDEN / "authorizenet_lists.txt").read_text()
+
+
 def sent_with(**changes: Any) -> dict[str, Any]:
     """The transactionRequest of a sale."""
     with Canned("nothing") as server:
@@ -984,15 +1017,14 @@ def settings_of(sent: dict[str, Any]) -> dict[str, str]:
     return {one["settingName"]: one["settingValue"] for one in sent["transactionSettings"]["setting"]}
 
 
-STORED = {"card": None, "stored_card": "926000001/926000002"}
-
-
 @pytest.mark.parametrize(
     ("told", "options", "recurring", "network"),
     [
         ({}, None, False, False),
         ({"keep_card": True}, "isFirstSubsequentAuth", False, False),
+        ({"recurring": True}, "isFirstRecurringPayment", False, False),
         ({"keep_card": True, "recurring": True}, "isFirstRecurringPayment", False, False),
+        ({"recurring": True, **STORED}, "isStoredCredentials", False, False),
         (STORED, "isStoredCredentials", False, False),
         ({"unattended": True}, "isSubsequentAuth", False, True),
         ({"unattended": True, "recurring": True, **STORED}, "isSubsequentAuth", True, True),

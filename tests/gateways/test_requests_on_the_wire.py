@@ -46,7 +46,7 @@ def _made_comparable(request: str, path: str) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("name", ["payflow", "plugnpay", "stripe"])
+@pytest.mark.parametrize("name", ["authorizenet", "payflow", "plugnpay", "stripe"])
 def test_golden(name: str, call: str) -> None:
     """E4: the same operation makes the same bytes, those of the golden file, every time."""
     file = GOLDEN / f"{name}_{call}.txt"
