@@ -444,7 +444,7 @@ def test_no_order(order: tuple[int, Body], failure: FailureClass) -> None:
         outcome = call(server).result
         assert isinstance(outcome, Failed)
         assert outcome.failure is failure
-        assert not [request for request in server.requests if b"4111" in request]
+        assert not [request for request in server.requests if builders.NUMBER.encode() in request]
         assert isinstance(builders.gateway("paypal", server.url).inquire(builders.inquiry()).result, NoAnswer)
 
 
