@@ -87,6 +87,8 @@ BODY: Final = "(body)"
 ACCESS: Final = "(access)"
 PREFER: Final = "(prefer)"
 MOCK: Final = "(mock)"
+MADE: Final = "made"
+"""In what is kept of a payment: the ids of what was made of it."""
 
 _PROCESSOR_CODE: Final = re.compile(r"[0-9A-Z]{4}")
 _SECRET: Final = re.compile(r'("(number|security_code)"\s*:\s*")([^"]*)')
@@ -243,6 +245,10 @@ class PayPal:
 
     def _book(self, call: Call, new: Transaction, kept: Mapping[str, Any], *changed: Transaction) -> None:
         new.reply = json.dumps({"path": call.path, **kept})
+        for one in changed:
+            if new.operation in _FAMILY:
+                of_one = json.loads(one.reply)
+                one.reply = json.dumps({**of_one, MADE: [*of_one.get(MADE, ()), new.id]})
         self._books.book(new, *changed)
 
     # -- orders
@@ -265,12 +271,21 @@ class PayPal:
         return found
 
     def _of_order(self, order: Transaction) -> Iterator[Transaction]:
-        """All payments of an order, oldest first."""
-        above = {order.id}
-        for one in list(self._books.search(gateway=self.name)):
-            if one.original in above and one.operation != "void":
-                above.add(one.id)
+        """All payments of an order: what it charged or reserved, and what was made of that."""
+        books, reference = self._books, order.reference
+        under = books.by_reference(self.name, reference) if reference else books.search(gateway=self.name)
+        for one in list(under):
+            if one.original == order.id:
                 yield one
+                yield from self._made_of(one)
+
+    def _made_of(self, one: Transaction) -> Iterator[Transaction]:
+        """The captures of an authorization, the refunds of a capture, and so on."""
+        for made in json.loads(one.reply).get(MADE, ()):
+            found = self._books.find(self.name, made)
+            if found is not None:
+                yield found
+                yield from self._made_of(found)
 
     def _order_view(self, order: Transaction, latest: Transaction | None = None) -> dict[str, Any]:
         kept = json.loads(order.reply)
@@ -434,7 +449,7 @@ class PayPal:
             raise ApiError("AUTHORIZATION_ALREADY_CAPTURED")
         if new.currency != one.currency:
             raise ApiError("AUTH_CAPTURE_CURRENCY_MISMATCH")
-        taken = sum(other.amount for other in self._books.search(gateway=self.name, original=one.id) if other.charged)
+        taken = sum(other.amount for other in self._made_of(one) if other.charged)
         if new.amount + taken > one.amount or one.state != State.AUTHORIZED:
             raise ApiError("MAX_CAPTURE_AMOUNT_EXCEEDED")
         new.original, new.card_hash, new.last4, new.expiry = one.id, one.card_hash, one.last4, one.expiry
