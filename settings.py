@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from gateways.catalog import KINDS
 from rules import retry, routes
+from rules.breaking import WhenRested
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, SettingsError, shown
 from rules.people import Role
@@ -192,9 +193,28 @@ class Settings:
     )
     card_routes: tuple[routes.Route, ...] = _setting(
         (),
-        Kind(str, "routes such as amex=plugnpay,visa/USD=payflow,EUR=payflow,*=payflow"),
-        "Which card goes to which gateway, by brand, currency or both; the first that fits is taken."
-        " Without it, every card goes to the first gateway.",
+        Kind(
+            str,
+            "routes such as amex=plugnpay,visa/USD=payflow,USD/>=1000.00=payflow>plugnpay,*=payflow:80+plugnpay:20",
+        ),
+        "Which card goes to which gateway, by brand, currency, amount and customer; the first that fits is taken."
+        " Gateways share by weight (+), and those behind > take over where the ones before certainly did not charge."
+        " Without it, every card goes to the first gateway. See docs/routing.md.",
+    )
+    gateway_fail_max: int = _setting(
+        10,
+        _whole(0, 10_000),
+        "After so many failing calls on end a gateway is rested: not reached, busy, refusing our account, or giving no"
+        " answer that can be read. 0: never.",
+    )
+    gateway_rest: timedelta = _setting(
+        timedelta(seconds=60), _seconds(1, 86_400), "For how long; then a few calls find out whether it works again."
+    )
+    when_rested: WhenRested = _setting(
+        WhenRested.ELSEWHERE,
+        Kind(WhenRested, _either(WhenRested)),
+        "What payments do whose gateway is rested: wait until the rest is over, or go to the next gateway of their"
+        " route, where it names one.",
     )
     gateway_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """What each gateway is configured with, by its name and the keys of gateways.catalog."""
@@ -329,7 +349,7 @@ def _gateway_config(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def _routes(values: Mapping[str, Any], faults: list[str]) -> tuple[routes.Route, ...]:
     gateways = values.get("gateways", ())
     if "card_routes" not in values:
-        return tuple(routes.Route(None, None, gateway) for gateway in gateways[:1])
+        return tuple(routes.only(gateway) for gateway in gateways[:1])
     parsed = routes.parse(values["card_routes"], gateways)
     if isinstance(parsed, Fault):
         faults.append(f"{_variable('card_routes')} has {parsed.value!r}: {parsed.problem}. {parsed.remedy}")

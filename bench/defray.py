@@ -82,7 +82,7 @@ class House:
             Keyring.load_or_create(self.settings.key_file), HourKeys(redis.Redis.from_url(common.REDIS + "/0"))
         )
         self.producer = Producer(
-            self.engine, self.vault, Bell(), lambda _brand, _currency: "payflow", self.settings.business_time_zone
+            self.engine, self.vault, Bell(), lambda _brand, _request: "payflow", self.settings.business_time_zone
         )
         self.wake = Wake(common.REDIS + "/0")
         for first in range(0, n, GROUP):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, kept_cards
+from books import apart, claim, kept_cards, routing
 from books.history import Move, Subject, advance
 from books.sweep import tend
 from books.tally import Tally
@@ -138,7 +138,13 @@ def _overlap(one: Row[Any], other: Row[Any]) -> bool:
 
 
 def begin(
-    conn: Connection, scope: claim.Scope, most: int, terms: Terms, now: datetime, by: str
+    conn: Connection,
+    scope: claim.Scope,
+    most: int,
+    terms: Terms,
+    now: datetime,
+    by: str,
+    breaker: routing.Breaker,
 ) -> tuple[list[Begun], Tally]:
     """Claim due card payments, look once more whether each is still owed (R8), and commit a sale for each that is.
 
@@ -146,10 +152,11 @@ def begin(
     """
     claimed = claim.payments(conn, "charge", scope, most, now)
     tally = Tally()
+    if claimed and isinstance(scope, claim.Batch):
+        tend(conn, scope.batch_id, now)
+    claimed = routing.past_rests(conn, claimed, breaker, terms, tally, now, by)
     if not claimed:
         return [], tally
-    if isinstance(scope, claim.Batch):
-        tend(conn, scope.batch_id, now)
     facts = facts_of(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
@@ -266,7 +273,8 @@ def _start(
             currency=payments[row.payment_id].currency,
             card_token=payments[row.payment_id].card_token,
             invoice_number=facts[row.payment_id].invoice_number,
-            recurring=payments[row.payment_id].attempts > 0,
+            # What never reached the issuer is no attempt of the card: another gateway gets the first one.
+            recurring=payments[row.payment_id].attempts > payments[row.payment_id].failures,
         )
         for row in started
     ]

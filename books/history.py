@@ -56,6 +56,7 @@ _TYPES: Final = {
     "ended_at": "timestamptz",
     "post_date": "date",
     "reason": "text",
+    "gateway": "text",
     "voided_by": "text",
     "void_reason": "text",
     "charged_minor": "bigint",

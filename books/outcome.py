@@ -13,13 +13,14 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, kept_cards, void
+from books import apart, claim, kept_cards, routing, void
 from books.charge import card_counts, facts_of
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
 from books.tally import Tally
 from books.terms import Terms
 from rules import retry, states
+from rules.breaking import after, turns_away
 from rules.cards import Brand
 from rules.charging import DOES_NOT_FIT, fits
 from rules.outcomes import (
@@ -74,6 +75,8 @@ class _PaymentTurn:
     not_before: datetime | None = None
     declined: bool = False
     failed: bool = False
+    gateway: str | None = None  # E6: the one that every sale to come is made at, where it is another one
+    rerouted: bool = False
 
 
 @dataclass(slots=True)
@@ -134,10 +137,16 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
     declined = [sales[one.transaction_id].payment_id for one in heard if isinstance(one.outcome, Declined)]
     facts = facts_of(conn, declined, now) if declined else {}
+    turned_away = [
+        payments[sales[one.transaction_id].payment_id]
+        for one in heard
+        if isinstance(one.outcome, Failed) and turns_away(one.outcome)
+    ]
+    ways = routing.ways(conn, turned_away, terms)
     turns = _Turns()
     for one in heard:
         sale = sales[one.transaction_id]
-        _judge(one, sale, payments[sale.payment_id], facts, terms, now, turns)
+        _judge(one, sale, payments[sale.payment_id], facts, ways, terms, now, turns)
     tally = Tally(unknown=turns.unknown, answered_cards=turns.answered_cards)
     _write_sales(conn, turns.sales, now, by)
     _write_payments(conn, turns.payments, tally, now, by)
@@ -162,6 +171,7 @@ def _judge(
     sale: Row[Any],
     payment: Row[Any],
     facts: Mapping[int, Row[Any]],
+    ways: Mapping[int, Sequence[str]],
     terms: Terms,
     now: datetime,
     turns: _Turns,
@@ -185,7 +195,8 @@ def _judge(
         return
     if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
         return
-    if _is_answer(outcome):
+    failure = _after_failure(outcome, payment, ways, terms, now) if isinstance(outcome, Failed) else None
+    if _is_answer(outcome) and not (failure and failure.rerouted):
         turns.answered_cards.append(payment.card_token)
     ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
     match outcome:
@@ -205,7 +216,7 @@ def _judge(
             turns.payments.append(_after_decline(outcome, advised, payment, facts[payment.id], terms, now))
         case Failed():
             turns.sales.append(_SaleTurn(sale, "fail", outcome))
-            turns.payments.append(_after_failure(outcome, payment, terms, now))
+            turns.payments += [failure] if failure else []
             if outcome.failure is FailureClass.GATEWAY_SETUP:
                 turns.alarms.append(("alarm.gateway_setup", _words(outcome), sale))
         case Held() if state is states.Transaction.REVIEW:
@@ -259,12 +270,19 @@ def _after_decline(
             return _PaymentTurn(payment, "decline", end.why, declined=True)
 
 
-def _after_failure(outcome: Failed, payment: Row[Any], terms: Terms, now: datetime) -> _PaymentTurn:
+def _after_failure(
+    outcome: Failed, payment: Row[Any], ways: Mapping[int, Sequence[str]], terms: Terms, now: datetime
+) -> _PaymentTurn:
     if payment.cancel_wish_by:
         return _PaymentTurn(payment, "cancel", f"cancelled by {payment.cancel_wish_by}", failed=True)
+    way = ways.get(payment.id, ())
+    if others := after(way, payment.gateway):
+        why = f"{others[0]} takes over: nothing was charged at {payment.gateway} ({_words(outcome)})"
+        return _PaymentTurn(payment, "retry", why, now, failed=True, gateway=others[0], rerouted=True)
     match retry.after_failure(outcome, payment.failures, now, payment.id, terms.policy):
-        case retry.RetryAt() as again:
-            return _PaymentTurn(payment, "retry", again.why, again.due_at, again.not_before, failed=True)
+        case retry.RetryAt() as again:  # and begins the way anew
+            start = way[0] if way else None
+            return _PaymentTurn(payment, "retry", again.why, again.due_at, again.not_before, failed=True, gateway=start)
         case retry.End() as end:
             return _PaymentTurn(payment, "ask", end.why, failed=True)
 
@@ -312,7 +330,9 @@ def _write_payments(conn: Connection, turns: Sequence[_PaymentTurn], tally: Tall
             "not_before": [t.not_before for t in turns],
             "first_declined_at": [t.payment.first_declined_at or (now if t.declined else None) for t in turns],
             "failures": [t.payment.failures + t.failed for t in turns],
+            "gateway": [t.gateway or t.payment.gateway for t in turns],
         },
     )
     for turn in turns:
         tally.count(turn.move)
+    tally.rerouted += sum(turn.rerouted for turn in turns)

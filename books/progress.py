@@ -39,6 +39,7 @@ def _did(tally: Tally) -> str:
         (tally.review, "for a person"),
         (tally.unknown, "to be looked up"),
         (tally.postponed, "postponed"),
+        (tally.rerouted, "to another gateway"),
         (tally.set_aside, "set aside"),
     )
     return ", ".join(f"{count:,} {words}" for count, words in counts if count) or "nothing was due"

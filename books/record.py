@@ -21,8 +21,8 @@ from rules.errors import Fault, shown
 from rules.methods import Method
 from rules.requests import PaymentRequest, digest
 
-Route = Callable[[Brand, str], str | None]
-"""The gateway for a card's brand and a currency, None where none is configured (R7)."""
+Route = Callable[[Brand, PaymentRequest], str | None]
+"""The gateway that charges a request by a card of this brand, None where none does (R7)."""
 
 KEY_REUSED: Final = "was used before with other content"
 """What is wrong with an idempotency key that comes again for something else (R15)."""
@@ -282,7 +282,7 @@ def _gateway(
     if request.method is not Method.CREDIT_CARD:
         return None, []
     if request.card_token is None:
-        if all(route(brand, request.currency) is None for brand in Brand):
+        if all(route(brand, request) is None for brand in Brand):
             return None, []
         return None, [Fault("card_token", "", "missing", "Give the card: cards are charged here")]
     card = cards.get(request.card_token)
@@ -290,7 +290,7 @@ def _gateway(
         return None, [Fault("card_token", shown(request.card_token), "no such card", "Enter the card again")]
     if expires_before(card.exp_month, card.exp_year, today):
         return None, [Fault("card_token", "", "the card has expired", "Ask for the new card or its new date")]
-    return route(card.brand, request.currency), []
+    return route(card.brand, request), []
 
 
 def _card(cards: Mapping[str, CardFacts], request: PaymentRequest) -> str | None:

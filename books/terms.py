@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rules.breaking import WhenRested
 from rules.retry import RetryPolicy
+from rules.routes import Route
 
 REFERENCE_MIN: Final = 10**18
 REFERENCE_END: Final = 36**12
@@ -42,6 +44,8 @@ class Terms:
     gateways: Mapping[str, AtGateway]
     send_within: timedelta  # what was not sent by then is not sent
     answer_within: timedelta  # all time-outs of one call together: a lease lasts for both (E1)
+    routes: Sequence[Route] = ()  # where a payment may go when its gateway is rested or did not charge it (E6)
+    when_rested: WhenRested = WhenRested.ELSEWHERE
 
     def at(self, gateway: str) -> AtGateway:
         """What holds at a gateway; of one that is not configured any more nothing may be concluded or sent again."""

@@ -122,5 +122,5 @@ def _gateways(settings: Settings) -> Iterator[Check]:
     if not settings.gateways:
         yield Check("gateways", True, "none: card payments are recorded like cash (R7)")
     for gateway in settings.gateways:
-        routed = any(route.gateway == gateway for route in settings.card_routes)
+        routed = any(gateway in route.gateways for route in settings.card_routes)
         yield Check(f"gateway {gateway}", True, "configured" if routed else "configured, and no card goes there")

@@ -17,7 +17,6 @@ from local.up import environment_of
 from models.engine import check_reachable, engine_for, snapshot
 from producer import Producer
 from rules import routes
-from rules.cards import Brand
 from settings import Settings, load
 from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
@@ -87,7 +86,7 @@ class Office:
             self.engine,
             self.vault(),
             self.wake,
-            lambda brand, currency: routes.gateway_for(self.settings.card_routes, Brand(brand), currency),
+            routes.chooser(self.settings.card_routes),
             self.settings.business_time_zone,
             self.settings.lanes,
         )

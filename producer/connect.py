@@ -11,9 +11,8 @@ import redis
 
 from models.engine import engine_for
 from producer.payments import Producer
-from rules.cards import Brand
 from rules.charging import WhenOwedLess
-from rules.routes import Route, gateway_for
+from rules.routes import Route, chooser
 from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
 
@@ -33,16 +32,12 @@ def connected(
 
     Connects at first use. Raises SettingsError where the key file cannot be read or made.
     """
-
-    def route(brand: Brand, currency: str) -> str | None:
-        return gateway_for(routes, brand, currency)
-
     engine = engine_for(database_url, application_name)
     wake = Wake(redis_url)
     try:
         with redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1) as hours:
             vault = Vault(Keyring.load_or_create(key_file), HourKeys(hours))
-            yield Producer(engine, vault, wake, route, zone, lanes, when_owed_less)
+            yield Producer(engine, vault, wake, chooser(routes), zone, lanes, when_owed_less)
     finally:
         wake.close()
         engine.dispose()

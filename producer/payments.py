@@ -69,7 +69,7 @@ class Producer:
         lanes: int = 2,
         when_owed_less: WhenOwedLess = WhenOwedLess.ASK,
     ) -> None:
-        """`route` names the gateway of a brand and currency (R7); `zone` is where the business has its day (R5).
+        """`route` names the gateway of a request's card (R7); `zone` is where the business has its day (R5).
 
         `lanes`: tasks that may work on one batch side by side; a small batch gets fewer. `when_owed_less`: what to do
         where a request does not say, if less is owed when its card is to be charged (R8).
@@ -109,7 +109,7 @@ class Producer:
                 request = replace(request, allow_overlap=True)
             cards: dict[str, SealedCard] = {}
             if card is not None:
-                sealed = self._seal(conn, card, request.currency, now)
+                sealed = self._seal(conn, card, request, now)
                 request = replace(request, card_token=sealed.token)
                 cards = {sealed.token: sealed}
             elif request.card_token:
@@ -194,7 +194,7 @@ class Producer:
             if isinstance(asked, Mapping):
                 asked = {"idempotency_key": "preview", **asked}
             request = replace(_checked(asked, today, None), card_token=None)
-            [resolved] = record.resolve(conn, [request], {}, lambda _brand, _currency: None, today)
+            [resolved] = record.resolve(conn, [request], {}, lambda _brand, _request: None, today)
             if not isinstance(resolved, record.Resolved):
                 raise RequestRefused(resolved)
             if not resolved.owed_minor and not request.as_credit:
@@ -227,9 +227,9 @@ class Producer:
         elif keep:
             self._vault.drop_keys(conn, kept_cards.keep(conn, recorded.payment_id, now, by))
 
-    def _seal(self, conn: Connection, card: Card, currency: str, now: datetime) -> SealedCard:
+    def _seal(self, conn: Connection, card: Card, request: PaymentRequest, now: datetime) -> SealedCard:
         [sealed] = self._vault.seal(conn, [card], now)
-        if self._route(card.brand, currency) is None:
+        if self._route(card.brand, request) is None:
             self._vault.drop_keys(conn, [sealed.token])  # R7: it is never charged, so it need not be known
         return sealed
 

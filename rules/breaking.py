@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +16,20 @@ class WhenRested(StrEnum):
 
     WAIT = "wait"  # until the rest is over
     ELSEWHERE = "elsewhere"  # to the next gateway of its route; where there is none, it waits
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A gateway that keeps failing is not called for `left` of its `whole` rest; `over`: a few calls may try it."""
+
+    left: timedelta
+    whole: timedelta
+    why: str = ""
+    over: bool = False
+
+    def words(self, gateway: str) -> str:
+        """For people: which gateway is rested, and why."""
+        return f"{gateway} is rested, it keeps failing" + (f" ({self.why})" if self.why else "")
 
 
 # Our own doing, or a matter of one reference: they say nothing of the gateway's health.

@@ -97,7 +97,7 @@ class Route:
         return f"{least} {most}".strip()
 
     def targets(self) -> str:
-        """The gateways as people read them: "payflow 80 %, plugnpay 20 %; else stripe"."""
+        """The gateways as people read them: "payflow 80 of 100, plugnpay 20 of 100; else stripe"."""
         return "; else ".join(map(_spelled, self.groups))
 
 
@@ -172,7 +172,7 @@ def _spelled(group: Sequence[Share]) -> str:
     if len(group) == 1:
         return group[0].gateway
     whole = sum(share.weight for share in group)
-    return ", ".join(f"{share.gateway} {100 * share.weight / whole:.4g} %" for share in group)
+    return ", ".join(f"{share.gateway} {share.weight} of {whole}" for share in group)
 
 
 def _groups(targets: str, gateways: Collection[str]) -> tuple[tuple[Share, ...], ...] | Fault:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from celery import shared_task
 
 from books import charge, claim, outcome, progress
 from books.charge import Begun
+from books.history import tell
 from books.outcome import Heard
 from books.tally import Tally
 from gateways.contract import Reply
-from gateways.window import Window
+from gateways.window import Broke, Window
 from rules.cards import Card
 from rules.errors import CardUnavailable
 from rules.outcomes import Outcome
 from tasks import calls, scopes
 from tasks.context import BY, Call, Context, current
+from worker.breakers import Turned
 
 PAYMENTS_MAX: Final = 2_000
 """Payments of one message; what is left of a batch is woken anew, so that batches take turns."""
@@ -39,7 +41,7 @@ def run(batch: int | None = None, lane: str = "", payment: int | None = None) ->
         # Where all are busy, whoever is busy with them goes on, or the sweeper comes: waking would turn in circles.
         if isinstance(scope, claim.Batch) and tally != Tally() and claim.is_left(conn, "charge", scope, now):
             context.wake.batch(scope.batch_id, "charge", 1)
-        return progress.sentence(conn, scope, tally)
+        return _sentence(context, progress.sentence(conn, scope, tally))
 
 
 def work(context: Context, scope: claim.Scope, most: int) -> Tally:
@@ -61,9 +63,36 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
             if window.in_flight:
                 patience = _GATHER_SECONDS if looks < _LOOKS else _LAST_ANSWERS_SECONDS
                 answers = window.collect(min(group, window.in_flight), patience)
-                total.add(record(context, "reply", calls.all_heard(answers)))
+                recorded = record(context, "reply", calls.all_heard(answers))
+                _weigh(context, answers)
+                total.add(recorded)
+                looks = 0 if recorded.rerouted else looks
             elif not begun and (taken >= most or looks >= _LOOKS or not _is_left(context, scope)):
                 return total
+
+
+def _weigh(context: Context, answers: Iterable[tuple[Begun, Reply[Outcome] | Broke]]) -> None:
+    """Count what the answers say of their gateways; an alarm where one begins to be rested, a note where it is back."""
+    turned = context.breakers.hear(
+        (sale.gateway, reply.result) for sale, reply in answers if not isinstance(reply, Broke)
+    )
+    if turned:
+        with context.transaction() as (conn, now):
+            for one in turned:
+                what = "alarm.gateway_rested" if one.resting else "gateway.works_again"
+                tell(conn, what, now, BY, _said_of(one), details={"gateway": one.gateway})
+
+
+def _said_of(one: Turned) -> str:
+    if one.resting:
+        return f"{one.gateway} is rested, it keeps failing: {one.why}"
+    return f"{one.gateway} works again"
+
+
+def _sentence(context: Context, done: str) -> str:
+    """For Flower: what was done, and which gateways are rested."""
+    rested = [rest.words(gateway) for gateway, rest in sorted(context.breakers.rests().items())]
+    return "; ".join([done, *rested])
 
 
 def _is_left(context: Context, scope: claim.Scope) -> bool:
@@ -75,7 +104,7 @@ def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun
     """Commit sales as `started`, then hand them to the window."""
     send_by = context.send_by()
     with context.transaction() as (conn, now):
-        begun, tally = charge.begin(conn, scope, most, context.terms, now, BY)
+        begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)
         cards = context.vault.open(conn, [sale.card_token for sale in begun], now) if begun else {}
         context.forget(conn, tally)
     calls_to_make, unsent = sales(context, begun, cards, send_by)

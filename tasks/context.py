@@ -22,6 +22,7 @@ from rules.outcomes import Outcome, Sighting
 from settings import Settings
 from vault import HourKeys, Keyring, Vault
 from worker import boot
+from worker.breakers import Breakers
 from worker.wake import Wake
 
 BY: Final = "defray"
@@ -49,6 +50,7 @@ class Context:
     wake: Wake
     vault: Vault = field(repr=False)
     gateways: Mapping[str, Gateway]
+    breakers: Breakers
     terms: Terms
     window: int
     lanes: int
@@ -94,12 +96,13 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
     """Put the parts together from the settings."""
     gateways = {name: _gateway(name, settings) for name in settings.gateways}
     _, redis_url = settings.servers()
-    hours = HourKeys(redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1))
+    broker = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
     return Context(
         engine=engine,
         wake=wake,
-        vault=Vault(Keyring.load_or_create(settings.key_file), hours),
+        vault=Vault(Keyring.load_or_create(settings.key_file), HourKeys(broker)),
         gateways=gateways,
+        breakers=Breakers(broker, gateways, settings.gateway_fail_max, settings.gateway_rest),
         terms=terms(settings, gateways),
         window=settings.window,
         lanes=settings.lanes,
@@ -122,6 +125,8 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
         },
         send_within=settings.send_within,
         answer_within=settings.answer_within,
+        routes=settings.card_routes,
+        when_rested=settings.when_rested,
     )
 
 

@@ -17,7 +17,7 @@ from books.terms import Terms
 from models.engine import engine_for, snapshot
 from producer import Producer
 from rules.cards import Brand
-from rules.routes import gateway_for
+from rules.routes import chooser, may_charge
 from settings import Settings
 from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
@@ -56,8 +56,8 @@ class Office:
         return now.astimezone(self.settings.business_time_zone).date()
 
     def charges(self, brand: str, currency: str) -> bool:
-        """Whether such a card is charged at a gateway (R7); else it is recorded like cash."""
-        return gateway_for(self.settings.card_routes, Brand(brand), currency) is not None
+        """Whether such a card is charged at a gateway (R7), some amounts at least; else it is recorded like cash."""
+        return may_charge(self.settings.card_routes, Brand(brand), currency)
 
     def terms(self) -> Terms:
         """What the books must know to record what a person says; nothing is sent by these terms."""
@@ -83,7 +83,7 @@ def opened(settings: Settings) -> Iterator[Office]:
                 engine,
                 vault,
                 wake,
-                lambda brand, currency: gateway_for(settings.card_routes, brand, currency),
+                chooser(settings.card_routes),
                 settings.business_time_zone,
                 settings.lanes,
                 settings.when_owed_less,

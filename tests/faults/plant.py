@@ -32,7 +32,7 @@ from books.bill import NewCustomer, NewInvoice, record_customers, record_invoice
 from local import pids
 from producer import BatchReceipt, Producer
 from rules import routes
-from rules.cards import Brand, Card
+from rules.cards import Card
 from sandbox import client
 from sandbox.client import SandboxProcess
 from settings import load
@@ -299,7 +299,7 @@ class Plant:
             self.engine,
             self.vault,
             wake,
-            lambda brand, currency: routes.gateway_for(self.settings.card_routes, Brand(brand), currency),
+            routes.chooser(self.settings.card_routes),
             self.settings.business_time_zone,
         )
 

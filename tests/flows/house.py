@@ -19,7 +19,8 @@ from sqlalchemy import Engine, text
 from books import claim, clock, inquire, reverse, void
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from producer import Producer
-from rules.cards import Brand, Card
+from rules.cards import Card
+from rules.routes import chooser
 from sandbox.client import SandboxProcess
 from settings import Settings, load
 from tasks import charge, confirm, context, post, refund, sweep, watch
@@ -238,15 +239,8 @@ def build(engine: Engine, settings: Settings, sandbox: SandboxProcess) -> House:
     """Put a house together."""
     bell = Bell()
     built = context.build(settings, engine, Wake(settings.servers()[1]))
-    producer = Producer(engine, built.vault, bell, settings_route(settings), settings.business_time_zone)
+    producer = Producer(engine, built.vault, bell, chooser(settings.card_routes), settings.business_time_zone)
     return House(engine, sandbox, built, producer)
-
-
-def settings_route(settings: Settings) -> Any:
-    """The gateway of a card by the settings' routes (R7)."""
-    from rules import routes
-
-    return lambda brand, currency: routes.gateway_for(settings.card_routes, Brand(brand), currency)
 
 
 @contextmanager

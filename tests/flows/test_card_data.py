@@ -159,7 +159,7 @@ def test_a_sale_that_never_left_keeps_the_code(house: House) -> None:
     house.bill("C-1", {"A": 500})
     house.pay(500, card())
     with house.context.transaction() as (conn, now):
-        [sale], _ = begin(conn, Singles(), 10, house.context.terms, now, "defray")
+        [sale], _ = begin(conn, Singles(), 10, house.context.terms, now, "defray", house.context.breakers)
     unsent = Heard(sale.transaction_id, sale.lease_token, Failed(FailureClass.NOT_SENT, "refused"), Evidence(None, {}))
     record(house.context, "reply", [unsent])
     assert sealed(house).security_code is not None

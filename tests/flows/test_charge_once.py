@@ -55,7 +55,7 @@ def three_invoices(house: House) -> None:
 def begun(house: House) -> Begun:
     """A sale that is committed as `started`, by a worker that then says nothing."""
     with house.context.transaction() as (conn, now):
-        [sale], _ = begin(conn, Singles(), 10, house.context.terms, now, "defray")
+        [sale], _ = begin(conn, Singles(), 10, house.context.terms, now, "defray", house.context.breakers)
     return sale
 
 

@@ -13,6 +13,7 @@ from books import clock
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from producer import Producer
 from rules.cards import Brand, Card
+from rules.requests import PaymentRequest
 
 GOOD_CARD = Card("4111111111111111", 12, 2039, "737", "Ann Example")
 BILLED = date(2026, 1, 31)
@@ -99,6 +100,6 @@ class Office:
             conn.execute(text(statement), values)
 
 
-def route(brand: Brand, currency: str) -> str | None:
+def route(brand: Brand, request: PaymentRequest) -> str | None:
     """Dollars are charged at a gateway, nothing else is."""
-    return "payflow" if currency == "USD" else None
+    return "payflow" if request.currency == "USD" else None
