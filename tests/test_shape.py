@@ -102,6 +102,15 @@ def test_every_page_is_packaged() -> None:
     assert {path for path in needed if path.is_file()} == {path for path in packaged if path.is_file()}
 
 
+def test_every_picture_is_there() -> None:
+    """Every picture that a page of the docs shows is there, and every one of the console is shown by its page."""
+    pages = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
+    shown = {page: re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()) for page in pages}
+    assert [name for page, names in shown.items() for name in names if not (page.parent / name).is_file()] == []
+    of_console = {f"img/{path.name}" for path in (PROJECT / "docs/img").glob("console-*.png")}
+    assert of_console == set(shown[PROJECT / "docs/console.md"])
+
+
 def test_common_words_are_ours() -> None:
     """Folders have common words for names: importing one gives ours, not another project's."""
     for part in parts():
