@@ -13,10 +13,14 @@ pytestmark = needs_chromium
 
 
 def test_a_check_by_keys_alone(desk: Desk) -> None:
-    """F8, a sum, the preview as one types, the check's number, Enter: both invoices Paid, the rest a credit."""
+    """From the log-in: the name, F8, a sum, the preview as one types, the check's number, Enter: Paid, a credit."""
     customer = desk.office.customer("Kay Keys", {"K-1": 1000, "K-2": 500})
     page = desk.log_in()
-    page.goto(f"/console/customers/{customer}")
+    page.keyboard.type("kay keys")
+    expect(page.get_by_role("link", name="Kay Keys")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/console/customers/{customer}")
     page.keyboard.press("F8")
     expect(page.get_by_label("Total Payment Amount")).to_be_focused()
     expect(page.get_by_label("Card Number")).to_be_disabled()
