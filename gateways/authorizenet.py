@@ -69,6 +69,7 @@ _CHARGES: Final = frozenset({Operation.SALE, Operation.AUTHORIZATION})
 _NAMED: Final = _CHARGES | {Operation.REFUND}
 """What carries our reference as its invoice number; voids and captures are bound to the other's transaction."""
 _DUPLICATE_WINDOW: Final = {"settingName": "duplicateWindow", "settingValue": "28800"}  # the longest that counts
+_UNSETTLED: Final = "getUnsettledTransactionListRequest"
 _PAGE: Final = 500  # a list answer may hold 1,000, which could be longer than what is read of one
 _PAGES_MAX: Final = 50
 _BATCHES_MAX: Final = 100
@@ -252,16 +253,12 @@ class AuthorizeNet:
                 return self._look_for(inquiry)
 
     def health(self, send_by: float) -> Reply[Health]:
-        """Ask whether our credentials do."""
-        exchange = self._ask("authenticateTestRequest", {}, send_by)
-        said, seen = _read(exchange)
-        if not isinstance(said, dict):
-            return Reply(Unwell(said.code, said.message), seen)
-        code, message = _request_error(said)
-        if at(said, "messages.resultCode") == "Ok":
-            return Reply(Healthy(message), seen)
-        setup = _REQUEST_ERRORS.get(code) is FailureClass.GATEWAY_SETUP
-        return Reply(Unwell(code or "incomplete", message, setup), seen)
+        """Ask for the list that inquiries need, one row of it."""
+        rows, seen = _rows(self._ask(_UNSETTLED, {"status": "any", **_page(1, limit=1)}, send_by), "transactions")
+        if isinstance(rows, NoAnswer):
+            setup = _REQUEST_ERRORS.get(rows.code) is FailureClass.GATEWAY_SETUP
+            return Reply(Unwell(rows.code, rows.message, setup), seen)
+        return Reply(Healthy(), seen)
 
     # -- a transaction, step by step
 
@@ -354,8 +351,7 @@ class AuthorizeNet:
     def _look_for(self, inquiry: Inquiry) -> Reply[Sighting]:
         """Unsettled first, then settled: a transaction that settles meanwhile is in the later list."""
         search = _Search(str(inquiry.reference), inquiry.started_at - _EARLIER)
-        unsettled = ("getUnsettledTransactionListRequest", {"status": "any"})
-        if failed := self._read_list(*unsettled, search, inquiry.send_by):
+        if failed := self._read_list(_UNSETTLED, {"status": "any"}, search, inquiry.send_by):
             return failed
         batches = self._batches(search.since, inquiry.send_by)
         if isinstance(batches, Reply):
@@ -386,10 +382,8 @@ class AuthorizeNet:
         self, kind: str, which: Mapping[str, Any], search: _Search, send_by: float
     ) -> Reply[Sighting] | None:
         """Add a list's rows to the search, newest first; or why it could not be read."""
-        sorting = {"orderBy": "submitTimeUTC", "orderDescending": True}
         for page in range(1, _PAGES_MAX + 1):
-            members = {**which, "sorting": sorting, "paging": {"limit": _PAGE, "offset": page}}
-            rows, seen = _rows(self._ask(kind, members, send_by), "transactions")
+            rows, seen = _rows(self._ask(kind, {**which, **_page(page)}, send_by), "transactions")
             if isinstance(rows, NoAnswer):
                 return Reply(rows, seen)
             search.add(rows)
@@ -451,6 +445,14 @@ class _Search:
 
 def _amount(asked: Sale | Capture | Refund) -> dict[str, str]:
     return {"amount": to_decimal(asked.amount_minor, asked.currency), "currencyCode": asked.currency}
+
+
+def _page(number: int, limit: int = _PAGE) -> dict[str, Any]:
+    """Which rows of a list, the newest first."""
+    return {
+        "sorting": {"orderBy": "submitTimeUTC", "orderDescending": True},
+        "paging": {"limit": limit, "offset": number},
+    }
 
 
 def _sale_members(sale: Sale) -> dict[str, Any]:

@@ -956,19 +956,20 @@ def test_span_of_batches() -> None:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ({"messages": OK}, Healthy("Successful.")),
+        (listed(row()), Healthy()),
+        (NONE_LISTED, Healthy()),
         (error("E00007"), Unwell("E00007", "Words.", setup=True)),
         (error("E00011"), Unwell("E00011", "Words.", setup=True)),
         (error("E00053"), Unwell("E00053", "Words.")),
         ({}, Unwell("incomplete", "")),
+        ({"messages": OK}, Unwell("incomplete", "the reply gives no transactions")),
     ],
     ids=str,
 )
 def test_health(reply: object, expected: object) -> None:
-    """Health: our credentials do, do not, or nothing is known."""
+    """Health: our credentials and rights do for what inquiries need, do not, or nothing is known."""
     with Canned(*bodies((reply,))) as server:
         assert builders.gateway("authorizenet", server.url).health(builders.soon()).result == expected
-        assert list(json.loads(server.body())) == ["authenticateTestRequest"]
 
 
 # ---- what is sent
