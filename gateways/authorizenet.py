@@ -387,7 +387,7 @@ class AuthorizeNet:
             if isinstance(rows, NoAnswer):
                 return Reply(rows, seen)
             search.add(rows)
-            if len(rows) < _PAGE or search.is_before(rows[-1]):
+            if len(rows) < _PAGE or search.ends_before(rows):
                 return None
         return Reply(NoAnswer("too_many", f"not found in {_PAGES_MAX} pages, and there are more"), seen)
 
@@ -426,18 +426,23 @@ class _Search:
             if at(row, "invoiceNumber") == self.reference:
                 self.matches[_id(at(row, "transId"))] = at(row, "transactionStatus")
 
-    def is_before(self, row: Any) -> bool:
-        """Whether a row, and so all that are older, was submitted before the operation began."""
-        try:
-            submitted = datetime.fromisoformat(at(row, "submitTimeUTC"))
-        except ValueError:
-            return False
-        return submitted.replace(tzinfo=submitted.tzinfo or UTC) < self.since
+    def ends_before(self, rows: Sequence[Any]) -> bool:
+        """Whether these rows, the newest first, end with one that was submitted before the operation began."""
+        newest, oldest = _submitted(rows[0]), _submitted(rows[-1])
+        return newest is not None and oldest is not None and oldest <= newest and oldest < self.since
 
     def candidates(self) -> list[str]:
         """The transactions that may have moved money; where none did, the first of the others."""
         moving = [one for one, status in self.matches.items() if status not in _NOTHING_MOVED]
         return moving or list(self.matches)[:1]
+
+
+def _submitted(row: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(at(row, "submitTimeUTC"))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 # ---- builder: in the schema's order, which the gateway enforces

@@ -924,8 +924,10 @@ def test_list_with_pages() -> None:
     old = deepcopy(page)
     old["transactions"][-1]["submitTimeUTC"] = f"{datetime.now(UTC) - timedelta(hours=2):%Y-%m-%dT%H:%M:%S}.1Z"
     assert isinstance(look(old, NONE_LISTED, asked=BY_REFERENCE), Absent)
-    old["transactions"][-1]["submitTimeUTC"] = "some time"
-    assert isinstance(look(old, listed(row()), NONE_LISTED, DETAILS, asked=BY_REFERENCE), Found)
+    for row_of, moment in ((-1, "some time"), (0, "2026-01-01T00:00:00Z")):
+        unsorted = deepcopy(old)
+        unsorted["transactions"][row_of]["submitTimeUTC"] = moment
+        assert isinstance(look(unsorted, listed(row()), NONE_LISTED, DETAILS, asked=BY_REFERENCE), Found)
 
 
 def test_list_without_end() -> None:
