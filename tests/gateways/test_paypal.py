@@ -151,6 +151,17 @@ class TestPayPal(Story):
         assert isinstance(gateway.sale(builders.sale()).result, Approved)
         assert sandbox.card(builders.NUMBER).charged == 1
 
+    def test_too_late_for_the_card(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """E1: send_by holds for each step: an order that took too long to open is not captured."""
+        self._sold(gateway)
+        sandbox.scenario(after=[sandbox_client.delay(300)], request_id=f"{builders.ANOTHER}-o")
+        late = builders.sale(reference=builders.ANOTHER, send_by=time.monotonic() + 0.25)
+        assert gateway.sale(late).result == Failed(
+            FailureClass.NOT_SENT, "send_by", "the time to send it by had passed"
+        )
+        assert len(sandbox.transactions(operation="other")) == 2
+        assert sandbox.card(builders.NUMBER).charged == 1
+
     def test_order_whose_answer_is_lost(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E4: an order that was opened and not answered is the one that the next send captures."""
         sandbox.scenario(after=[sandbox_client.close()], request_id=ORDER_ID)
@@ -333,8 +344,10 @@ class TestPayPal(Story):
         assert sighting.outcome.final
 
     def test_refund_that_never_arrived(self, gateway: Gateway) -> None:
-        """E4: a refund that the sale's order does not list is absent."""
+        """E4: a refund that the sale's order does not list is absent, whatever other refunds it lists."""
         sold = self._sold(gateway)
+        other = builders.refund(reference=builders.ANOTHER + 1, amount_minor=5000, sale_transaction_id=sold)
+        assert isinstance(gateway.refund(other).result, Approved)
         asked = builders.inquiry(Operation.REFUND, sale_transaction_id=sold)
         assert isinstance(gateway.inquire(asked).result, Absent)
 

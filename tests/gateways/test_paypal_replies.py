@@ -282,6 +282,14 @@ def test_unlisted_code_after_a_look(code: str) -> None:
     )
 
 
+@pytest.mark.parametrize("code", ["0000", "0800", "PPIF"])
+def test_code_that_never_is_a_verdict(code: str) -> None:
+    """E3: behind some codes a charge may stand even where a look-up repeats the decline: a person must look."""
+    sighting = look(declined(code))
+    assert isinstance(sighting, Found)
+    assert (type(sighting.outcome), sighting.standing) == (Unknown, Standing.LIMBO)
+
+
 @pytest.mark.parametrize("status", ["COMPLETED", "DECLINED"])
 def test_approved_and_not_captured(status: str) -> None:
     """B22: response code 7600 is for a person, whatever the status says."""
@@ -389,6 +397,7 @@ def test_busy_with_a_time() -> None:
         (400, refused(name="DUPLICATE_REQUEST_ID")),
         (400, refused("DUPLICATE_INVOICE_ID", name="INVALID_REQUEST")),
         (401, "<html>"),
+        (401, {}),
         (402, captured()),
         (403, "<html>Access denied</html>"),
         (404, "<html>Not found</html>"),
@@ -401,6 +410,7 @@ def test_busy_with_a_time() -> None:
         (422, refused("INSTRUMENT_DECLINED", name="SOMETHING_ELSE")),
         (422, {"name": "UNPROCESSABLE_ENTITY", "details": "INSTRUMENT_DECLINED"}),
         (429, "<html>Too many requests</html>"),
+        (429, {}),
         (500, refused("INSTRUMENT_DECLINED", name="INTERNAL_SERVER_ERROR")),
         (500, refused(name="INVALID_REQUEST")),
         (502, ""),
