@@ -41,7 +41,7 @@ def run(batch: int | None = None, lane: str = "", payment: int | None = None) ->
         # Where all are busy, whoever is busy with them goes on, or the sweeper comes: waking would turn in circles.
         if isinstance(scope, claim.Batch) and tally != Tally() and claim.is_left(conn, "charge", scope, now):
             context.wake.batch(scope.batch_id, "charge", 1)
-        return _sentence(context, progress.sentence(conn, scope, tally))
+        return sentence(context, progress.sentence(conn, scope, tally))
 
 
 def work(context: Context, scope: claim.Scope, most: int) -> Tally:
@@ -89,7 +89,7 @@ def _said_of(one: Turned) -> str:
     return f"{one.gateway} works again"
 
 
-def _sentence(context: Context, done: str) -> str:
+def sentence(context: Context, done: str) -> str:
     """For Flower: what was done, and which gateways are rested."""
     rested = [rest.words(gateway) for gateway, rest in sorted(context.breakers.rests().items())]
     return "; ".join([done, *rested])

@@ -66,6 +66,10 @@ class Breakers:
             self._look()
         return self._rests
 
+    def look_anew(self) -> None:
+        """Read Redis at the next question, however short ago it was read."""
+        self._look_at = 0.0
+
     def try_again(self, gateway: str) -> int:
         """After a rest: how many calls may find out whether the gateway works; 0 where another process is at it."""
         try:
@@ -126,7 +130,7 @@ class Breakers:
             _feed(breaker, failing=False)
         for _ in range(min(trailing, self._fail_max)):
             _feed(breaker, failing=True)
-        self._look_at = 0.0
+        self.look_anew()
         return self._told(gateway, breaker.current_state, outcomes[-1])
 
     def _told(self, gateway: str, state: str, last: Outcome) -> list[Turned]:
