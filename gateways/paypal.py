@@ -251,7 +251,10 @@ class PayPal:
 
     def void(self, void: Void) -> Reply[Outcome]:
         """Undo an authorization. A captured sale has no void: Refused(CANNOT_VOID) without asking (R11)."""
-        kind, authorization_id = _parted(void.sale_transaction_id)
+        known = self._known(void.sale_transaction_id, void.send_by)
+        if isinstance(known, Reply):
+            return known
+        kind, authorization_id = known
         if kind == _CAPTURE:
             message = "a captured payment is never voided: refund it"
             return _unsent(Refused(VoidRefusal.CANNOT_VOID, "captured", message, authorization_id))
@@ -271,11 +274,14 @@ class PayPal:
 
     def refund(self, refund: Refund) -> Reply[Outcome]:
         """Return money; PENDING is accepted, not final (R17)."""
-        kind, capture_id = _parted(refund.sale_transaction_id)
-        if kind != _CAPTURE:
-            return _unsent(Failed(FailureClass.REFUSED, "no_id", "PayPal's id of the capture is not known"))
         if fault := _unwritable(refund.amount_minor, refund.currency):
             return _unsent(fault)
+        known = self._known(refund.sale_transaction_id, refund.send_by)
+        if isinstance(known, Reply):
+            return known
+        kind, capture_id = known
+        if kind != _CAPTURE:
+            return _unsent(Failed(FailureClass.REFUSED, "no_id", "PayPal's id of the capture is not known"))
         reference = str(refund.reference)
         amount = _money(refund.amount_minor, refund.currency)
         content = {"amount": amount, "invoice_id": reference, "custom_id": reference}
@@ -349,6 +355,25 @@ class PayPal:
         failure = FailureClass.BUSY if isinstance(outcome, Unknown) else FailureClass.REFUSED
         return Failed(failure, outcome.code, f"no order was opened, so nothing was charged: {outcome.message}"), seen
 
+    def _known(self, transaction_id: str, send_by: float) -> tuple[str, str] | Reply[Outcome]:
+        """As _parted; in place of an order, its one payment. Where it cannot be looked at, nothing is sent."""
+        kind, order_id = _parted(transaction_id)
+        if kind != _ORDER:
+            return kind, order_id
+        said, seen, exchange = self._get(f"/v2/checkout/orders/{order_id}", send_by)
+        if isinstance(said, Failed):
+            return Reply(said, seen)
+        if isinstance(said, Unknown) or exchange.status != 200 or at(said, "id") != order_id:
+            code = said.code if isinstance(said, Unknown) else _code(exchange, said)
+            message = "the order could not be looked at, so nothing was sent"
+            return Reply(Failed(FailureClass.BUSY, code, message), seen)
+        authorizations, captures = (_payments(said, of) for of in (Operation.AUTHORIZATION, Operation.SALE))
+        if not authorizations and len(captures) == 1:
+            return _parted(at(captures[0], "id"))
+        if not captures and len(authorizations) == 1:
+            return _parted(_AUTHORIZATION + at(authorizations[0], "id"))
+        return "", ""
+
     # -- inquiries, step by step
 
     def _look_for_charge(self, inquiry: Inquiry) -> Reply[Sighting]:
@@ -408,6 +433,8 @@ class PayPal:
         if kind == _CAPTURE:
             return self._look_at(f"refunds/{refund_id}", inquiry)
         kind, capture_id = _parted(inquiry.sale_transaction_id)
+        if kind == _ORDER:
+            return self._look_at_order(capture_id, inquiry)
         if kind != _CAPTURE:
             return _no_id("the capture")
         return self._look_in_the_order_of(f"captures/{capture_id}", inquiry, "COMPLETED")

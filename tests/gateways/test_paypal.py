@@ -181,7 +181,30 @@ class TestPayPal(Story):
         assert isinstance(sighting, Found)
         assert isinstance(sighting.outcome, Approved)
         assert sighting.outcome.transaction_id == sandbox.transaction(operation="sale").id
-        assert isinstance(gateway.refund(builders.refund(sale_transaction_id=lost.transaction_id)).result, Failed)
+
+    def test_reversal_by_the_order(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11, R17: where a person said that a lost sale was approved, its order tells what to void and refund."""
+        sandbox.scenario(after=[sandbox_client.reset()], operation="sale")
+        lost = gateway.sale(builders.sale()).result
+        assert isinstance(lost, Unknown)
+        refused = gateway.void(builders.void(sale_transaction_id=lost.transaction_id)).result
+        assert isinstance(refused, Refused)
+        assert refused.refusal is VoidRefusal.CANNOT_VOID
+        asked = builders.inquiry(Operation.REFUND, sale_transaction_id=lost.transaction_id)
+        assert isinstance(gateway.inquire(asked).result, Absent)
+        assert isinstance(gateway.refund(builders.refund(sale_transaction_id=lost.transaction_id)).result, Approved)
+        sighting = gateway.inquire(asked).result
+        assert isinstance(sighting, Found)
+        assert isinstance(sighting.outcome, Approved)
+        assert sandbox.card(builders.NUMBER).net == 0
+
+    def test_void_by_the_order(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """R11: an authorization whose answer was lost is voided by its order."""
+        sandbox.scenario(after=[sandbox_client.reset()], operation="authorization")
+        lost = gateway.authorize(builders.sale()).result
+        assert isinstance(lost, Unknown)
+        assert isinstance(gateway.void(builders.void(sale_transaction_id=lost.transaction_id)).result, Approved)
+        assert sandbox.transaction(operation="authorization").state == "voided"
 
     def test_too_old_to_find(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """E4: without any id, beyond the hours of a request id, nothing is asked: another order would be made."""

@@ -94,6 +94,14 @@ def captured(**changes: Any) -> dict[str, Any]:
     return {"id": ORDER, "status": "COMPLETED", "purchase_units": [unit]}
 
 
+def authorized(**changes: Any) -> dict[str, Any]:
+    """The answer to the usual amount, authorized."""
+    body = captured(id=AUTHORIZATION, **{"status": "CREATED", **changes})
+    payments = body["purchase_units"][0]["payments"]
+    payments["authorizations"] = payments.pop("captures")
+    return body
+
+
 def declined(code: str, advice: str = "") -> dict[str, Any]:
     """As captured, declined by the processor."""
     return captured(status="DECLINED", processor_response={"response_code": code, "payment_advice_code": advice})
@@ -508,14 +516,6 @@ def test_token_is_kept(expires_in: object, tokens: int) -> None:
 # ---- authorization, capture, void, refund
 
 
-def authorized(**changes: Any) -> dict[str, Any]:
-    """The answer to the usual amount, authorized."""
-    body = captured(id=AUTHORIZATION, **{"status": "CREATED", **changes})
-    payments = body["purchase_units"][0]["payments"]
-    payments["authorizations"] = payments.pop("captures")
-    return body
-
-
 def test_authorized() -> None:
     """An authorization's id says what it is; a denied one is a decline, another status nothing."""
     with PayPalServer(authorized()) as server:
@@ -603,13 +603,13 @@ def test_refund_to_be_looked_up(issue: str) -> None:
 
 
 NOTHING_SENT: list[Callable[[Gateway], Reply[Outcome] | Reply[Sighting]]] = [
-    lambda gateway: gateway.void(builders.void(sale_transaction_id=f"order:{ORDER}")),
+    lambda gateway: gateway.void(builders.void(sale_transaction_id="order:../x")),
     lambda gateway: gateway.void(builders.void(sale_transaction_id="")),
     lambda gateway: gateway.refund(builders.refund(sale_transaction_id=RESERVED)),
     lambda gateway: gateway.refund(builders.refund(sale_transaction_id="../orders/x")),
     lambda gateway: gateway.capture(builders.capture(authorization_transaction_id=CAPTURE)),
     lambda gateway: gateway.capture(builders.capture(authorization_transaction_id="authorization:../x")),
-    lambda gateway: gateway.inquire(builders.inquiry(Operation.REFUND, sale_transaction_id=f"order:{ORDER}")),
+    lambda gateway: gateway.inquire(builders.inquiry(Operation.REFUND, sale_transaction_id=RESERVED)),
     lambda gateway: gateway.inquire(builders.inquiry(Operation.VOID, sale_transaction_id="")),
     lambda gateway: gateway.inquire(builders.inquiry(Operation.CAPTURE, sale_transaction_id=CAPTURE)),
 ]
@@ -623,6 +623,26 @@ def test_wrong_kind_of_id(ask: Callable[[Gateway], Reply[Outcome] | Reply[Sighti
         assert isinstance(result, Failed | NoAnswer)
         assert result.code == "no_id"
         assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "failure", "code"),
+    [
+        (refused(name="INTERNAL_SERVER_ERROR"), 500, FailureClass.BUSY, "INTERNAL_SERVER_ERROR"),
+        ("<html>", 200, FailureClass.BUSY, "http_200"),
+        ({**captured(), "id": "5O190127TN364715T"}, 200, FailureClass.BUSY, "http_200"),
+        ({"id": ORDER, "status": "CREATED"}, 200, FailureClass.REFUSED, "no_id"),
+        (authorized(), 200, FailureClass.REFUSED, "no_id"),
+    ],
+    ids=str,
+)
+def test_refund_by_an_order_that_tells_nothing(body: Body, status: int, failure: FailureClass, code: str) -> None:
+    """E3: where the order does not tell its one capture, no refund is sent, which proves that none was made."""
+    with PayPalServer(body, status) as server:
+        outcome = call(server, builders.refund(sale_transaction_id=f"order:{ORDER}")).result
+        assert isinstance(outcome, Failed)
+        assert (outcome.failure, outcome.code) == (failure, code)
+        assert not [request for request in server.requests if b"/refund" in request]
 
 
 # ---- inquiry
