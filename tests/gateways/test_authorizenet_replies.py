@@ -329,8 +329,11 @@ def test_held(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["1", "2", "999"])
 def test_held_for_what(code: str) -> None:
-    """B22: held for a reason that nobody knows is looked up."""
+    """B22: held for a reason that nobody knows, or without an id, is looked up."""
     assert isinstance(answer(held(code)), Unknown)
+    without = held("252")
+    without["transactionResponse"]["transId"] = "0"
+    assert isinstance(answer(without), Unknown)
 
 
 def test_reasons_that_differ() -> None:
@@ -761,6 +764,7 @@ def test_inquiry_about_a_void(status: str, kind: type[Sighting]) -> None:
     if isinstance(sighting, Found):
         assert isinstance(sighting.outcome, Approved)
         assert (sighting.outcome.reference, sighting.standing) == (None, Standing.VOIDED)
+        assert look(details(status), asked=replace(asked, sale_reference=None)) == sighting
 
 
 @pytest.mark.parametrize(
@@ -802,11 +806,13 @@ def test_inquiry_about_a_refund(status: str, kind: type[Outcome], standing: Stan
     """R17: a refund is final once it has settled; what undid it, or nobody knows, is for a person."""
     own = {"invoiceNumber": str(builders.ANOTHER)}
     asked = builders.inquiry(Operation.REFUND, transaction_id=ID)
-    sighting = look(details(status, order=own, authAmount=None, settleAmount=50.0), asked=asked)
+    profile = {"customerProfileId": "926000001", "customerPaymentProfileId": "926000002"}
+    sighting = look(details(status, order=own, authAmount=None, settleAmount=50.0, profile=profile), asked=asked)
     assert isinstance(sighting, Found)
     assert (type(sighting.outcome), sighting.standing) == (kind, standing)
     if isinstance(sighting.outcome, Approved):
         assert sighting.outcome.final is (status == "refundSettledSuccessfully")
+        assert sighting.outcome.card_token is None
         assert (sighting.refunded_minor, sighting.outcome.reference) == (5000, str(builders.ANOTHER))
 
 
@@ -826,6 +832,16 @@ def test_look_up_that_says_nothing(reply: object, kind: type[Sighting]) -> None:
     """E4: only an id that the gateway does not know is absent."""
     assert isinstance(look(reply), kind)
     assert isinstance(look(reply, status=500), NoAnswer)
+
+
+@pytest.mark.parametrize("reason", [11, 318, 36])
+def test_refused_duplicate_of_a_refund(reason: int) -> None:
+    """B08, B47: the record of a refund that was refused as a duplicate says nothing of the first one."""
+    asked = builders.inquiry(Operation.REFUND, transaction_id=ID)
+    own = {"invoiceNumber": str(builders.ANOTHER)}
+    sighting = look(details("generalError", order=own, responseReasonCode=reason), asked=asked)
+    assert isinstance(sighting, Found)
+    assert (type(sighting.outcome), sighting.standing) == (Unknown, Standing.LIMBO)
 
 
 def test_kept_card_found() -> None:
@@ -903,9 +919,9 @@ def test_the_one_that_may_have_moved_money(status: str) -> None:
         (listed(), error("E00003")),
         (listed(), {"messages": OK}),
         (listed(), {"batchList": [{}], "messages": OK}),
-        (listed(), batches(*map(str, range(101)))),
+        (listed(), batches(*map(str, range(101))), listed()),
         (listed(), batches("1"), "<html>"),
-        (listed(row(transId=None)), NONE_LISTED),
+        (listed(row(transId=None)), NONE_LISTED, details(transId=None)),
         (listed(row()), NONE_LISTED, "<html>"),
         (listed(row()), NONE_LISTED, error("E00040")),
     ],
