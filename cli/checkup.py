@@ -16,6 +16,7 @@ from models.migrate import pending
 from rules.errors import DefrayError, Unreachable
 from settings import Settings
 from vault import Keyring
+from worker.breakers import Breakers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ def all_of_it() -> list[Check]:
             checks += [_try(what, partial(look, engine)) for what, look in _OF_DATABASE.items()]
     finally:
         engine.dispose()
-    checks.append(_try("broker", lambda: _broker(redis_url)))
+    broker = _try("broker", lambda: _broker(redis_url))
+    checks += [broker, *(_rests(settings, redis_url) if broker.well else ())]
     return checks
 
 
@@ -124,3 +126,11 @@ def _gateways(settings: Settings) -> Iterator[Check]:
     for gateway in settings.gateways:
         routed = any(gateway in route.gateways for route in settings.card_routes)
         yield Check(f"gateway {gateway}", True, "configured" if routed else "configured, and no card goes there")
+
+
+def _rests(settings: Settings, redis_url: str) -> Iterator[Check]:
+    with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
+        rests = Breakers(client, settings.gateways, settings.gateway_fail_max, settings.gateway_rest).rests()
+    for gateway, rest in sorted(rests.items()):
+        remedy = "Look at the gateway's own status page; it is tried again by itself. docs/routing.md tells more."
+        yield Check(f"rest of {gateway}", False, f"{rest.words(gateway)}: {rest.until()}", remedy)

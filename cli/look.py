@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import click
 
 from cli.output import ID, REFUSED, tell, with_json
+from rules.breaking import Rest
 from rules.errors import Fault, RequestRefused
 
 
@@ -37,8 +40,16 @@ def status(payment: int | None, batch: int | None, rows: int) -> None:
             many = views.batch(conn, batch, rows)
             tell({**_fields(many), "ended": many.ended}, words.batch_lines(many, zone))
         else:
-            everything = views.overall(conn, now)
-            tell(everything, words.overall_lines(everything, zone))
+            everything, rested = views.overall(conn, now), dict(at.rested())
+            lines = [*words.overall_lines(everything, zone), *_rested(rested)]
+            tell({**_fields(everything), "rested_gateways": rested}, lines)
+
+
+def _rested(rested: Mapping[str, Rest]) -> Iterator[str]:
+    """Which gateways are not called at present, and why."""
+    if rested:
+        yield from ("", "Gateways that are rested; their payments wait or go elsewhere (docs/routing.md):")
+        yield from (f"  {rest.words(gateway)}: {rest.until()}" for gateway, rest in sorted(rested.items()))
 
 
 def _fields(value: object) -> dict[str, object]:

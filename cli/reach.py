@@ -17,6 +17,7 @@ from local.up import environment_of
 from models.engine import check_reachable, engine_for, snapshot
 from producer import Producer
 from rules import routes
+from rules.breaking import Rest
 from settings import Settings, load
 from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
@@ -72,6 +73,16 @@ class Office:
             send_within=self.settings.send_within,
             answer_within=self.settings.answer_within,
         )
+
+    def rested(self) -> Mapping[str, Rest]:
+        """The gateways that are rested now, since they keep failing; none where the broker is away."""
+        import redis
+
+        from worker.breakers import Breakers
+
+        with redis.Redis.from_url(self.settings.servers()[1], socket_connect_timeout=1, socket_timeout=1) as broker:
+            known = Breakers(broker, self.settings.gateways, self.settings.gateway_fail_max, self.settings.gateway_rest)
+            return known.rests()
 
     def vault(self) -> Vault:
         """The vault. Raises SettingsError where its key file is not to be had."""

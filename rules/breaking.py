@@ -31,6 +31,12 @@ class Rest:
         """For people: which gateway is rested, and why."""
         return f"{gateway} is rested, it keeps failing" + (f" ({self.why})" if self.why else "")
 
+    def until(self) -> str:
+        """For people: how long it lasts."""
+        if self.over:
+            return "a few calls find out whether it works again"
+        return f"for {self.left // timedelta(seconds=1) + 1} s more"
+
 
 # Our own doing, or a matter of one reference: they say nothing of the gateway's health.
 _OURS: Final = frozenset({"broke", "send_by", "repeated", "duplicate_of_other", "other_reference", "other_reply"})

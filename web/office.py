@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,10 +16,12 @@ from books import clock
 from books.terms import Terms
 from models.engine import engine_for, snapshot
 from producer import Producer
+from rules.breaking import Rest
 from rules.cards import Brand
 from rules.routes import chooser, may_charge
 from settings import Settings
 from vault import HourKeys, Keyring, Vault
+from worker.breakers import Breakers
 from worker.wake import Wake
 
 CALLER: Final = "console"
@@ -58,6 +60,11 @@ class Office:
     def charges(self, brand: str, currency: str) -> bool:
         """Whether such a card is charged at a gateway (R7), some amounts at least; else it is recorded like cash."""
         return may_charge(self.settings.card_routes, Brand(brand), currency)
+
+    def rested(self) -> Mapping[str, Rest]:
+        """The gateways that are rested now, since they keep failing; none where Redis is away."""
+        of = self.settings
+        return Breakers(self.broker, of.gateways, of.gateway_fail_max, of.gateway_rest).rests()
 
     def terms(self) -> Terms:
         """What the books must know to record what a person says; nothing is sent by these terms."""

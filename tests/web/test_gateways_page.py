@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from starlette.testclient import TestClient
 
+from rules.outcomes import Failed, FailureClass
 from settings import load
 from tests.web.conftest import Books, Visitor
 from web.app import served
+from worker.breakers import Breakers
 
 TOLD = {
     "DEFRAY_GATEWAYS": "payflow,plugnpay",
@@ -46,7 +50,7 @@ def test_where_they_lead(admin: Visitor) -> None:
     page = admin.get("/console/gateways").text
     for shown in ("pilot.example", "pay1.example", "the-user", "the-vendor", "the-publisher", "DEFRAY_CARD_ROUTES"):
         assert shown in page
-    assert page.index("<td>Amex</td>") < page.index("<td>Visa</td><td>USD</td><td>payflow</td>")
+    assert page.index("<td>Amex</td>") < page.index("<td>Visa</td><td>USD</td><td>any</td><td>any</td><td>payflow</td>")
     for hidden in ("passphrase", "secret-path", "and=query"):
         assert hidden not in page
 
@@ -81,6 +85,17 @@ def test_today(admin: Visitor, books: Books) -> None:
         for row in page.split('<th scope="row">')[1:]
     }
     assert counts == {"Payflow Pro": ["1", "2", "0", "0", "0", "0"], "Plug&#39;n Pay": ["0", "0", "0", "1", "0", "0"]}
+
+
+def test_a_rested_gateway(admin: Visitor, redis_url: str) -> None:
+    """E6: a gateway that keeps failing is named with its reason, and what becomes of its payments."""
+    assert "is rested, it keeps failing" not in admin.get("/console/gateways").text
+    with redis.Redis.from_url(redis_url) as broker:
+        busy = Failed(FailureClass.BUSY, "106", "the processor is not available")
+        Breakers(broker, ["payflow"], 2, timedelta(minutes=1)).hear([("payflow", busy)] * 2)
+    page = admin.get("/console/gateways").text
+    assert "payflow is rested, it keeps failing (106 the processor is not available): for " in page
+    assert "go to the next gateway of their route" in page
 
 
 def test_none(visitor: Visitor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/console/gateways")
 def window(request: Request, at: At, user: Admin) -> Response:
-    """Where each gateway leads, what went over it today, which card goes where, and what is done about declines."""
+    """Where each gateway leads, what went over it today, if it is rested, which card goes where, and the rules."""
     with at.reading() as (conn, now):
         today = datetime.combine(at.today(now), time(), at.settings.business_time_zone)
         counts = traffic(conn, today)
@@ -27,6 +27,10 @@ def window(request: Request, at: At, user: Admin) -> Response:
         "console/gateways.html",
         gateways=gateway_facts(at.settings),
         counts=counts,
+        rested=at.rested(),
+        when_rested=at.settings.when_rested,
+        fail_max=at.settings.gateway_fail_max,
+        rest_seconds=at.settings.gateway_rest // timedelta(seconds=1),
         routes=at.settings.card_routes,
         policy=at.settings.retry_policy,
         refund_on_void_failure=at.settings.refund_on_void_failure,
