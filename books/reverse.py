@@ -411,11 +411,13 @@ def _ask(conn: Connection, reversal: Row[Any], refund: Row[Any] | None, terms: T
     )
 
 
-def learn(conn: Connection, answers: Sequence[Answer], terms: Terms, now: datetime, by: str) -> list[Next]:
-    """Record what gateways said to questions, and what follows."""
+def learn(
+    conn: Connection, answers: Sequence[Answer], terms: Terms, now: datetime, by: str, kind: str = "inquiry"
+) -> list[Next]:
+    """Record what gateways said to questions, and what follows. `kind` says how it was heard: inquiry or report."""
     owners = [conn.execute(_LOCK_OWNER, {"id": answer.question.reversal_id}).scalar_one() for answer in answers]
     claim.customers(conn, owners)
-    witness(conn, "inquiry", now, [(answer.question.transaction_id, answer.evidence) for answer in answers])
+    witness(conn, kind, now, [(answer.question.transaction_id, answer.evidence) for answer in answers])
     steps: list[Next] = []
 
     def write(group: Sequence[Answer]) -> None:

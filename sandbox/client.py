@@ -234,6 +234,15 @@ class SandboxClient:
         """By gateway and currency: approved, charged, voided, refunded, net (minor units), declined."""
         return dict(self.ask("GET", "charges"))
 
+    def report(self, gateway: str, since: datetime | None = None, until: datetime | None = None) -> bytes:
+        """The gateway's own report of a span, in its own form; without a span, of everything."""
+        span = {name: at.isoformat() for name, at in (("from", since), ("to", until)) if at is not None}
+        url = f"{self.base_url}/sandbox/reports/{gateway}"
+        answered = self._session.get(url, params=span, timeout=PATIENCE, allow_redirects=False)
+        if answered.status_code != 200:
+            raise SandboxError(f"report of {gateway}: {answered.json()['error']}")
+        return answered.content
+
     def requests(self, limit: int = 100, **wanted: str) -> list[SeenRequest]:
         """The last requests on the wire, oldest first, by gateway, operation, reference, request_id."""
         return [SeenRequest(**one) for one in self.ask("GET", "requests", query={"limit": limit, **wanted})["requests"]]

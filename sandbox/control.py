@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, unquote
 from sandbox.books import State, Transaction
 from sandbox.cards import acceptable
 from sandbox.clock import moment
-from sandbox.contract import decimal
+from sandbox.contract import Page, decimal
 from sandbox.http import Connection, Request, response
+from sandbox.reports import NoReport, report
 from sandbox.scenarios import ScenarioError, check_steps
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Control:
             ("GET", "health"): self._health,
             ("GET", "transactions"): self._transactions,
             ("GET", "charges"): self._charges,
+            ("GET", "reports"): self._report,
             ("POST", "cards"): self._card,
             ("GET", "requests"): self._requests,
             ("GET", "decoy"): self._decoy,
@@ -66,7 +68,10 @@ class Control:
             status, answer = error.status, {"error": str(error)}
         except ScenarioError as error:
             status, answer = 400, {"error": str(error)}
-        connection.reply(response(status, "application/json", json.dumps(answer).encode() + b"\n"))
+        if isinstance(answer, Page):
+            connection.reply(response(status, answer.content_type, answer.body))
+        else:
+            connection.reply(response(status, "application/json", json.dumps(answer).encode() + b"\n"))
 
     async def _answer(self, request: Request) -> Answer:
         subject, _, rest = request.path.removeprefix("/sandbox/").partition("/")
@@ -113,6 +118,15 @@ class Control:
     async def _charges(self, rest: str, query: Query, body: Any) -> Answer:
         del rest, query, body
         return 200, self._sandbox.books.charges()
+
+    async def _report(self, rest: str, query: Query, body: Any) -> Answer:
+        del body
+        since = _second(query.get("from", "1970-01-01T00:00:00+00:00"), "from")
+        until = _second(query["to"], "to") if "to" in query else self._sandbox.clock.now() + 1
+        try:
+            return 200, report(self._sandbox.books, rest, since, until)
+        except NoReport as error:
+            raise ControlError(404, str(error)) from None
 
     async def _card(self, rest: str, query: Query, body: Any) -> Answer:
         del rest, query
@@ -314,6 +328,16 @@ def _view(one: Transaction) -> dict[str, object]:
         "booked_at": moment(one.booked_at).isoformat(),
         "settled_at": moment(one.settled_at).isoformat() if one.state == State.SETTLED else None,
     }
+
+
+def _second(text: str, name: str) -> float:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ControlError(400, f"{name} must be a time such as 2026-03-02T10:15:00+00:00, not {text!r}")
+    return at.timestamp()
 
 
 def _whole(text: str, name: str) -> int:
