@@ -102,6 +102,14 @@ def authorized(**changes: Any) -> dict[str, Any]:
     return body
 
 
+def twice_captured() -> dict[str, Any]:
+    """An order with two captures."""
+    body = captured()
+    captures = body["purchase_units"][0]["payments"]["captures"]
+    captures.append({**captures[0], "id": REFUND})
+    return body
+
+
 def declined(code: str, advice: str = "") -> dict[str, Any]:
     """As captured, declined by the processor."""
     return captured(status="DECLINED", processor_response={"response_code": code, "payment_advice_code": advice})
@@ -633,6 +641,7 @@ def test_wrong_kind_of_id(ask: Callable[[Gateway], Reply[Outcome] | Reply[Sighti
         ({**captured(), "id": "5O190127TN364715T"}, 200, FailureClass.BUSY, "http_200"),
         ({"id": ORDER, "status": "CREATED"}, 200, FailureClass.REFUSED, "no_id"),
         (authorized(), 200, FailureClass.REFUSED, "no_id"),
+        (twice_captured(), 200, FailureClass.REFUSED, "no_id"),
     ],
     ids=str,
 )
@@ -691,10 +700,7 @@ def test_order_without_a_capture(order: dict[str, str], kind: type[Sighting]) ->
 
 def test_found_two() -> None:
     """B13: two captures of one order are nobody's guess."""
-    body = captured()
-    captures = body["purchase_units"][0]["payments"]["captures"]
-    captures.append({**captures[0], "id": REFUND})
-    sighting = look(body)
+    sighting = look(twice_captured())
     assert isinstance(sighting, Found)
     assert (type(sighting.outcome), sighting.standing) == (Unknown, Standing.LIMBO)
 

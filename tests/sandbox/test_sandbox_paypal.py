@@ -315,12 +315,14 @@ def test_books_survive_a_kill(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_decline(url: str, control: SandboxClient, name: str, code: str) -> None:
-    """PayPal's own triggers: success, order COMPLETED, capture DECLINED, AVS G, CVV P; case counts."""
+    """PayPal's own triggers: success, order COMPLETED, capture DECLINED, AVS G, CVV P; case counts, Visa only."""
     status, body = charge(url, opened(url), number=OTHER_VISA, name=name)
     assert (status, body["status"], payment(body)["status"]) == (201, "COMPLETED", "DECLINED")
     assert payment(body)["processor_response"] == {"avs_code": "G", "cvv_code": "P", "response_code": code}
     assert control.card(OTHER_VISA).charged == 0
     assert payment(charge(url, opened(url, "o2"), "c2", name=name.lower())[1])["status"] == "COMPLETED"
+    mastercard = charge(url, opened(url, "o3"), "c3", number="5555555555554444", name=name)[1]
+    assert payment(mastercard)["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
