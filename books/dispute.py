@@ -36,7 +36,8 @@ _OPEN = text("""
 _CASE = text("""
     SELECT * FROM disputes WHERE payment_id = :payment_id AND reference = :reference FOR NO KEY UPDATE""")
 _TOGETHER = text("SELECT coalesce(sum(amount_minor), 0) FROM disputes WHERE payment_id = :id AND state <> 'won'")
-_END = text("UPDATE disputes SET state = :state, ended_at = :now WHERE id = :id")
+_END = text("""
+    UPDATE disputes SET state = :state, ended_at = :now, ended_by = :by, ended_why = :why WHERE id = :id""")
 
 
 def open_case(
@@ -121,7 +122,7 @@ def _open(conn: Connection, payment_id: int, reference: str, move: str) -> tuple
 def _end(
     conn: Connection, payment: Row[Any], case: Row[Any], state: Dispute, lost: int, reason: str, now: datetime, by: str
 ) -> Ended:
-    conn.execute(_END, {"id": case.id, "state": state.value, "now": now})
+    conn.execute(_END, {"id": case.id, "state": state.value, "now": now, "by": by, "why": reason})
     amount = for_people(case.amount_minor, case.currency)
     _tell(conn, payment, state, f"{amount}, case {case.reference}: {reason}", now, by)
     taken = case.amount_minor - lost if state is Dispute.LOST else 0

@@ -30,11 +30,13 @@ class Standing:
     customer_id: int
     state: str
     outcome_unknown: bool
-    reversal_state: str | None
+    reversal_state: str | None  # of the latest one, which is a void's or, of a posted payment, a refund's
     decline_class: str | None = None  # of the latest sale, where it was declined
     batch_id: int | None = None
     due_at: datetime | None = None  # the next attempt
     latest_at: datetime | None = None  # when something happened last
+    refund_minor: int | None = None  # of the latest refund, where that is the latest reversal
+    currency: str = ""
 
     @property
     def over(self) -> bool:
@@ -55,6 +57,8 @@ _STANDING = text("""
            (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state,
            (SELECT t.decline_class FROM gateway_transactions t
             WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1) AS decline_class,
+           (SELECT CASE r.purpose WHEN 'refund' THEN r.amount_minor END FROM reversals r
+            WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS refund_minor, p.currency,
            p.batch_id, p.due_at, (SELECT max(e.at) FROM events e WHERE e.payment_id = p.id) AS latest_at
     FROM payments p WHERE p.id = :id""")
 

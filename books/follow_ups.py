@@ -18,7 +18,7 @@ class News:
     amount_minor: int
     currency: str
     state: str
-    reversal_state: str | None
+    reversal_state: str | None  # of the latest one: of a posted payment a refund's
 
 
 # As follow.Standing.over and not outcome_unknown: nothing becomes of it within seconds, and what became of it is known.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import reverse
+from books import refund, reverse
 from books import void as voiding
 from books.history import tell
 from rules import states
@@ -17,7 +17,9 @@ from rules.money import for_people
 
 VOID: Final = "void"
 REFUND: Final = "refund"
-"""What is proposed: to void a posted payment, or to return a voided one's charge to the card by a refund."""
+PART: Final = "refund_part"
+"""What is proposed: to void a posted payment, to return a voided one's charge to the card by a refund, or to refund a
+posted one, all of it or a part (R17)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Proposal:
     reason: str
     asked_at: datetime
     asked_by: str
+
+    @property
+    def deed(self) -> str:
+        """What it is, in a word: a void or a refund."""
+        return "refund" if self.kind == PART else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,16 @@ def propose_refund(conn: Connection, payment_id: int, reason: str, now: datetime
     return _propose(conn, REFUND, payment, reversal.amount_minor, "ask", reason, now, by)
 
 
+def propose_part(conn: Connection, payment_id: int, amount_minor: int, reason: str, now: datetime, by: str) -> int:
+    """Ask a second person to refund an amount of a posted card payment; the proposal's id. It reserves nothing.
+
+    Raises NotFound, MoveRefused and RequestRefused as `books.refund.ask` does, or MoveRefused where something is
+    proposed already.
+    """
+    payment, amount = refund.check(conn, payment_id, amount_minor)
+    return _propose(conn, PART, payment, amount, "auto", reason, now, by)
+
+
 def _propose(
     conn: Connection, kind: str, payment: Row[Any], amount: int, policy: str, reason: str, now: datetime, by: str
 ) -> int:
@@ -85,7 +102,8 @@ def _propose(
     if proposal_id is None:
         _refuse_open(conn, payment.id)
         raise RuntimeError(f"payment {payment.id} took no proposal though none is open")
-    why = f"{kind} of {for_people(amount, payment.currency)}, above the limit of {by}: {reason}"
+    deed = "refund" if kind == PART else kind
+    why = f"{deed} of {for_people(amount, payment.currency)}, above the limit of {by}: {reason}"
     tell(conn, "proposal.asked", now, by, why, customer_id=payment.customer_id, payment_id=payment.id)
     return proposal_id
 
@@ -113,7 +131,7 @@ def none_open(conn: Connection, payment_id: int) -> None:
 def _refuse_open(conn: Connection, payment_id: int) -> None:
     if found := open_of(conn, payment_id):
         raise MoveRefused(
-            f"{found.asked_by} asked for a {found.kind} of payment {payment_id} already.",
+            f"{found.asked_by} asked for a {found.deed} of payment {payment_id} already.",
             "A second person approves or refuses that first.",
         )
 
@@ -121,14 +139,18 @@ def _refuse_open(conn: Connection, payment_id: int) -> None:
 def approve(conn: Connection, proposal_id: int, today: date, now: datetime, by: str) -> Approved:
     """Approve a proposal and do it, in this very transaction; never by who asked for it.
 
-    Raises NotFound, or MoveRefused where it was decided before, by who asked, or where the payment has moved on.
+    Raises NotFound, or MoveRefused where it was decided before, by who asked, or where the payment has moved on;
+    RequestRefused where less than was asked for can be refunded by now.
     """
     proposal = _undecided(conn, proposal_id)
     if proposal.asked_by == by:
         raise MoveRefused("You asked for this yourself.", "A second person approves it; you can withdraw it.")
-    _decide(conn, proposal, "approved", f"{proposal.kind}, asked for by {proposal.asked_by}", now, by)
+    _decide(conn, proposal, "approved", f"{proposal.deed}, asked for by {proposal.asked_by}", now, by)
     if proposal.kind == REFUND:
         reverse.approve(conn, proposal.payment_id, today, now, by)
+        return Approved(proposal, None)
+    if proposal.kind == PART:
+        refund.ask(conn, proposal.payment_id, proposal.amount_minor, proposal.reason, now, by)
         return Approved(proposal, None)
     done = voiding.void(conn, proposal.payment_id, proposal.reason, proposal.policy, today, now, by)
     return Approved(proposal, done)
@@ -139,7 +161,7 @@ def refuse(conn: Connection, proposal_id: int, reason: str, now: datetime, by: s
     proposal = _undecided(conn, proposal_id)
     if proposal.asked_by == by:
         raise MoveRefused("You asked for this yourself.", "Withdraw it instead.")
-    _decide(conn, proposal, "refused", f"{proposal.kind}, asked for by {proposal.asked_by}: {reason}", now, by)
+    _decide(conn, proposal, "refused", f"{proposal.deed}, asked for by {proposal.asked_by}: {reason}", now, by)
     return proposal
 
 
@@ -148,7 +170,7 @@ def withdraw(conn: Connection, proposal_id: int, now: datetime, by: str) -> Prop
     proposal = _undecided(conn, proposal_id)
     if proposal.asked_by != by:
         raise MoveRefused(f"{proposal.asked_by} asked for this.", "Who asked can withdraw it; you can refuse it.")
-    _decide(conn, proposal, "withdrawn", proposal.kind, now, by)
+    _decide(conn, proposal, "withdrawn", proposal.deed, now, by)
     return proposal
 
 

@@ -39,6 +39,7 @@ class Receipt:
     paid_minor: int
     credited_minor: int
     refunded_minor: int
+    charged_back_minor: int  # a dispute took it back (R17)
     voided_at: datetime | None
     lines: tuple[ReceiptLine, ...] = ()
     credits: tuple[str, ...] = ()  # the notes that say where each credit came from (R3)
@@ -47,7 +48,8 @@ class Receipt:
 _PAYMENT = text("""
     SELECT p.id AS payment_id, p.customer_id, c.number AS customer, c.name AS customer_name, p.state, p.method,
            p.number, p.card_brand, p.card_last_four, p.currency, p.post_date,
-           coalesce(p.charged_minor, p.total_minor) AS paid_minor, p.credited_minor, p.refunded_minor, p.voided_at
+           coalesce(p.charged_minor, p.total_minor) AS paid_minor, p.credited_minor, p.refunded_minor,
+           p.charged_back_minor, p.voided_at
     FROM payments p JOIN customers c ON c.id = p.customer_id WHERE p.id = :id""")
 _LINES = text("""
     SELECT i.number AS invoice, i.invoice_date,

@@ -1,6 +1,7 @@
 """Refunds of a part of a posted card payment (R17): reserved when asked for, booked when the gateway approved.
 
-Sending it and watching it are `books.reverse`, as for the refund of a voided payment.
+Sending it and watching it are `books.reverse`, as for the refund of a voided payment; what one would move is foreseen
+by `books.foresee.refund`.
 """
 
 from __future__ import annotations
@@ -48,15 +49,7 @@ def ask(conn: Connection, payment_id: int, amount_minor: int | None, reason: str
     Invoices and credit move when the gateway approved it. Raises NotFound, MoveRefused where the payment was not
     charged or is not posted, RequestRefused where the amount is more than can be refunded.
     """
-    payment = void.lock(conn, payment_id)
-    if payment.gateway is None:
-        raise MoveRefused("No card was charged for this payment.", "Void it; money is given back outside of Defray.")
-    if payment.state != "posted":
-        raise MoveRefused(f"The payment is {payment.state}.", "Only a posted payment is refunded.")
-    can = charge(conn, payment_id).refundable_minor
-    wanted = can if amount_minor is None else amount_minor
-    if not 0 < wanted <= can:
-        raise RequestRefused([_too_much(wanted, can, payment.currency)])
+    payment, wanted = check(conn, payment_id, amount_minor)
     sale = void.sale_of(conn, payment_id)
     known = {"payment_id": payment_id, "sale_id": sale.id, "amount": wanted, "currency": payment.currency}
     reversal_id: int = conn.execute(_OPEN, {**known, "reason": reason, "now": now, "by": by}).scalar_one()
@@ -74,7 +67,44 @@ def ask(conn: Connection, payment_id: int, amount_minor: int | None, reason: str
     return reversal_id
 
 
-def _too_much(wanted: int, can: int, currency: str) -> Fault:
+def check(conn: Connection, payment_id: int, amount_minor: int | None) -> tuple[Row[Any], int]:
+    """The payment, locked, and what of it would be refunded; refused as `ask` is."""
+    payment = void.lock(conn, payment_id)
+    check_state(payment)
+    can = charge(conn, payment_id).refundable_minor
+    wanted = can if amount_minor is None else amount_minor
+    if not 0 < wanted <= can:
+        raise RequestRefused([too_much(wanted, can, payment.currency)])
+    return payment, wanted
+
+
+def check_state(payment: Row[Any]) -> None:
+    """Raises MoveRefused where no part of this payment can be refunded, whatever the amount."""
+    if payment.gateway is None:
+        raise MoveRefused("No card was charged for this payment.", "Void it; money is given back outside of Defray.")
+    if payment.state != "posted":
+        raise MoveRefused(f"The payment is {payment.state}.", "Only a posted payment is refunded.")
+
+
+_AMOUNT = text("SELECT amount_minor FROM reversals WHERE id = :id")
+
+
+def amount_of(conn: Connection, reversal_id: int) -> int:
+    """What a refund returns, in minor units."""
+    return int(conn.execute(_AMOUNT, {"id": reversal_id}).scalar_one())
+
+
+_ASKED_BY = text("""
+    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM reversals
+    WHERE payment_id = :id AND purpose = 'refund' AND state NOT IN ('failed', 'kept') AND started_by = :by""")
+
+
+def asked_by(conn: Connection, payment_id: int, by: str) -> int:
+    """What somebody has refunded of a payment so far, minor units: a limit holds for all parts together."""
+    return int(conn.execute(_ASKED_BY, {"id": payment_id, "by": by}).scalar_one())
+
+
+def too_much(wanted: int, can: int, currency: str) -> Fault:
     if not can:
         problem = "nothing of this charge can be refunded now"
         return Fault("amount", for_people(wanted, currency), problem, "Look at its refunds and disputes")
@@ -89,9 +119,9 @@ CHARGED_BACK: Final = "charged_back_minor"
 """The payment's columns of what went back."""
 
 _PAYMENT = text("SELECT * FROM payments WHERE id = :id FOR NO KEY UPDATE")
-_UNUSED = text("""
-    SELECT id, balance_minor FROM credits WHERE payment_id = :id AND balance_minor > 0
-    ORDER BY id DESC FOR NO KEY UPDATE""")
+_UNUSED: Final = "SELECT id, balance_minor FROM credits WHERE payment_id = :id AND balance_minor > 0 ORDER BY id DESC"
+_READ_UNUSED = text(_UNUSED)
+_LOCK_UNUSED = text(f"{_UNUSED} FOR NO KEY UPDATE")
 _NEWEST_FIRST = text("""
     SELECT id, invoice_id, credit_id, amount_minor - reversed_minor AS live FROM allocations
     WHERE (payment_id = :id OR credit_id IN (SELECT id FROM credits WHERE payment_id = :id))
@@ -100,11 +130,22 @@ _TAKE_CREDIT = text("""
     UPDATE credits SET balance_minor = balance_minor - v.unused, taken_back_minor = taken_back_minor + v.unused + v.used
     FROM unnest(CAST(:ids AS bigint[]), CAST(:unused AS bigint[]), CAST(:used AS bigint[])) AS v(id, unused, used)
     WHERE credits.id = v.id""")
+# Of an application that stays in part, the part that goes becomes a row of its own: each is reversed on one day only.
 _REVERSE = text("""
-    WITH a AS (
-        UPDATE allocations SET reversed_minor = reversed_minor + v.part, reversed_at = :now
-        FROM unnest(CAST(:ids AS bigint[]), CAST(:parts AS bigint[])) AS v(id, part) WHERE allocations.id = v.id
-        RETURNING allocations.invoice_id, v.part
+    WITH v AS (
+        SELECT v.id, v.part, v.part < l.amount_minor - l.reversed_minor AS splits
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:parts AS bigint[])) AS v(id, part) JOIN allocations l ON l.id = v.id
+    ), a AS (
+        UPDATE allocations SET amount_minor = amount_minor - CASE WHEN v.splits THEN v.part ELSE 0 END,
+                               reversed_minor = reversed_minor + CASE WHEN v.splits THEN 0 ELSE v.part END,
+                               reversed_at = CASE WHEN v.splits THEN reversed_at ELSE :now END
+        FROM v WHERE allocations.id = v.id
+        RETURNING allocations.payment_id, allocations.credit_id, allocations.invoice_id, allocations.created_at,
+                  v.part, v.splits
+    ), gone AS (
+        INSERT INTO allocations (payment_id, credit_id, invoice_id, amount_minor, reversed_minor, created_at,
+                                 reversed_at)
+        SELECT payment_id, credit_id, invoice_id, part, part, created_at, :now FROM a WHERE splits
     ), i AS (
         UPDATE invoices SET balance_minor = balance_minor + s.part, state = 'pending'
         FROM (SELECT invoice_id, sum(part) AS part FROM a GROUP BY 1) AS s WHERE invoices.id = s.invoice_id
@@ -129,9 +170,7 @@ def take_out(
     Less is taken where the payment holds less. The caller books it. Returns the payment as it was, and what was taken.
     """
     payment = conn.execute(_PAYMENT, {"id": payment_id}).one()
-    unused = [(row.id, row.balance_minor) for row in conn.execute(_UNUSED, {"id": payment_id})]
-    newest = [Application(*row) for row in conn.execute(_NEWEST_FIRST, {"id": payment_id})]
-    taken = take(amount_minor, unused, newest)
+    taken = take(amount_minor, *holds(conn, payment_id, lock=True))
     _take_credit(conn, taken)
     if taken.applications:
         parts = {
@@ -145,6 +184,13 @@ def take_out(
         _MOVED[column], {"id": payment_id, "amount": taken.amount_minor, "applied": applied, "credited": credited}
     )
     return payment, taken
+
+
+def holds(conn: Connection, payment_id: int, lock: bool = False) -> tuple[list[tuple[int, int]], list[Application]]:
+    """What `rules.refunding.take` takes from: the payment's unused credit, its applications, the newest first."""
+    credits_ = conn.execute(_LOCK_UNUSED if lock else _READ_UNUSED, {"id": payment_id})
+    unused = [(row.id, row.balance_minor) for row in credits_]
+    return unused, [Application(*row) for row in conn.execute(_NEWEST_FIRST, {"id": payment_id})]
 
 
 def _take_credit(conn: Connection, taken: Taken) -> None:

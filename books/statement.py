@@ -20,7 +20,8 @@ from rules.ledger import Kind
 class Line:
     """One line: what it added to what is owed and to the credits (below 0: took off), and what was owed then.
 
-    `returned_minor` went back to the card (below 0: was charged and goes back, or came back), which moves neither.
+    `returned_minor` went back to the card or is held by a dispute (below 0: was charged and goes back, or came back);
+    by itself it moves neither.
     """
 
     day: date
@@ -80,6 +81,10 @@ _ENTRIES: Final = """
                    CAST(coalesce(sum(l.amount) FILTER (
                        WHERE l.account = 'refunds_payable'
                          AND j.kind IN ('charged_unwanted', 'reversed_at_gateway', 'refund_failed')
+                   ), 0) - coalesce(sum(l.amount) FILTER (
+                       WHERE l.account LIKE 'clearing:%'
+                         AND j.kind IN ('refunded', 'refund_failed_credited', 'disputed', 'dispute_won')
+                          OR l.account LIKE 'disputed:%' AND j.kind = 'dispute_lost'
                    ), 0) AS bigint) AS returned
             FROM unnest(j.accounts, j.amounts_minor) AS l(account, amount)
         ) AS s

@@ -101,6 +101,7 @@ _TAKEN = text("""
            count(*) AS payments, CAST(sum(line.amount_minor) AS bigint) AS sum_minor
     FROM journal AS entry CROSS JOIN LATERAL unnest(entry.accounts, entry.amounts_minor) AS line (account, amount_minor)
     WHERE entry.post_date BETWEEN :first AND :last AND entry.currency = :currency AND line.amount_minor > 0
+      AND entry.kind IN ('posted', 'charged_unwanted')
       AND (line.account LIKE 'cash:%' OR line.account LIKE 'clearing:%')
     GROUP BY 1, 2 ORDER BY 1, 2""")
 _CURRENCIES = text("""
@@ -145,7 +146,7 @@ def currencies(conn: Connection, first: date, last: date) -> list[str]:
 
 
 def taken(conn: Connection, first: date, last: date, currency: str) -> list[Taken]:
-    """What came in by post date and method, as the journal has it; what went back is not taken off."""
+    """What was paid by post date and method, as the journal has it; what went back is not taken off."""
     asked = {"first": first, "last": last, "currency": currency}
     return [Taken(**row._mapping) for row in conn.execute(_TAKEN, asked)]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import kept_cards
+from books import kept_cards, waiting
 from books.sweep import GRACE
 from rules.errors import NotFound, shown
 
@@ -51,6 +51,7 @@ class PaymentStatus:
     applied_minor: int
     credited_minor: int
     refunded_minor: int
+    charged_back_minor: int
     recorded_at: datetime
     recorded_by: str
     posted_at: datetime | None
@@ -68,7 +69,7 @@ _PAYMENTS: Final = """
                SELECT 1 FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown,
            p.cancel_wish_by, p.post_date, p.charged_minor, p.applied_minor, p.credited_minor, p.refunded_minor,
-           p.recorded_at, p.recorded_by, p.posted_at, p.voided_at, p.voided_by, p.void_reason,
+           p.charged_back_minor, p.recorded_at, p.recorded_by, p.posted_at, p.voided_at, p.voided_by, p.void_reason,
            (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state
     FROM payments p JOIN customers c ON c.id = p.customer_id"""
 _PAYMENT = text(f"{_PAYMENTS} WHERE p.id = :id")
@@ -267,6 +268,8 @@ class Overall:
     in_review: tuple[Waiting, ...]
     refunds_awaiting_approval: tuple[Waiting, ...]
     failed_reversals: tuple[Waiting, ...]
+    failed_refunds: tuple[Waiting, ...]  # of posted payments, of late: nothing moved
+    open_disputes: tuple[Waiting, ...]
     alarms: tuple[Event, ...]
     gateways: tuple[AtGateway, ...]
     open_batches: tuple[tuple[int, str], ...]
@@ -290,7 +293,11 @@ _REVIEW = text(
     "SELECT id AS payment_id, state, reason AS why FROM payments WHERE state = 'review' ORDER BY id LIMIT :most"
 )
 _REVERSALS = text("""
-    SELECT payment_id, state, reason AS why FROM reversals WHERE state = :state ORDER BY id LIMIT :most""")
+    SELECT payment_id, state, reason AS why FROM reversals
+    WHERE purpose = 'void' AND state = :state ORDER BY id LIMIT :most""")
+_DISPUTES = text("""
+    SELECT payment_id, state, 'case ' || reference || ': ' || reason AS why FROM disputes
+    WHERE state = 'open' ORDER BY id LIMIT :most""")
 _EVENT: Final = (
     "SELECT at, what, from_state, to_state, why, by, payment_id, invoice_id, gateway_transaction_id FROM events"
 )
@@ -329,6 +336,11 @@ def overall(conn: Connection, now: datetime, most: int = 10) -> Overall:
         in_review=_waiting(conn.execute(_REVIEW, few)),
         refunds_awaiting_approval=_waiting(conn.execute(_REVERSALS, {**few, "state": "refund_awaiting_approval"})),
         failed_reversals=_waiting(conn.execute(_REVERSALS, {**few, "state": "failed"})),
+        failed_refunds=tuple(
+            Waiting(row.payment_id, "failed", row.why)
+            for row in conn.execute(waiting.ITEMS[waiting.Kind.PART_FAILED], waiting.known(now, most))
+        ),
+        open_disputes=_waiting(conn.execute(_DISPUTES, few)),
         alarms=tuple(Event(**row._mapping) for row in conn.execute(_ALARMS, since)),
         gateways=tuple(AtGateway(**row._mapping) for row in conn.execute(_GATEWAYS)),
         open_batches=tuple((row.id, row.label) for row in conn.execute(_OPEN_BATCHES, few)),
@@ -413,9 +425,10 @@ class CreditMade:
 
 @dataclass(frozen=True, slots=True)
 class ReversalStatus:
-    """Getting the money back to the card, as far as it came."""
+    """Getting money back to the card, as far as it came: all of a voided payment's, or a refund of a posted one."""
 
     reversal_id: int
+    purpose: str  # void or refund
     state: str
     policy: str
     reason: str
@@ -431,6 +444,23 @@ class ReversalStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeStatus:
+    """A charge that the payer's bank disputes, or disputed."""
+
+    dispute_id: int
+    reference: str  # the case
+    state: str
+    reason: str
+    amount_minor: int
+    currency: str
+    opened_at: datetime
+    opened_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    ended_why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that is known of a payment."""
 
@@ -441,6 +471,7 @@ class Story:
     applications_count: int
     credits: tuple[CreditMade, ...]
     reversals: tuple[ReversalStatus, ...]
+    disputes: tuple[DisputeStatus, ...]
     events: tuple[Event, ...]
 
 
@@ -466,9 +497,13 @@ _CREDITS = text("""
     SELECT id AS credit_id, amount_minor, balance_minor, taken_back_minor, note, created_at AS at
     FROM credits WHERE payment_id = :id ORDER BY id""")
 _REVERSALS_OF = text("""
-    SELECT id AS reversal_id, state, policy, reason, amount_minor, currency, next_step, due_at, voids, refunds,
+    SELECT id AS reversal_id, purpose, state, policy, reason, amount_minor, currency, next_step, due_at, voids, refunds,
            started_at, started_by, ended_at
     FROM reversals WHERE payment_id = :id ORDER BY id""")
+_DISPUTES_OF = text("""
+    SELECT id AS dispute_id, reference, state, reason, amount_minor, currency, opened_at, opened_by, ended_at, ended_by,
+           ended_why
+    FROM disputes WHERE payment_id = :id ORDER BY id""")
 _EVENTS_OF = text(f"{_EVENT} WHERE payment_id = :id AND what NOT LIKE 'invoice.%' ORDER BY id")
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -499,8 +534,14 @@ def story(conn: Connection, payment_id: int) -> Story:
         applications_count=applied[0].in_all if applied else 0,
         credits=tuple(CreditMade(**row._mapping) for row in conn.execute(_CREDITS, one)),
         reversals=tuple(ReversalStatus(**row._mapping) for row in conn.execute(_REVERSALS_OF, one)),
+        disputes=disputes(conn, payment_id),
         events=tuple(Event(**row._mapping) for row in conn.execute(_EVENTS_OF, one)),
     )
+
+
+def disputes(conn: Connection, payment_id: int) -> tuple[DisputeStatus, ...]:
+    """A payment's disputes, the oldest first."""
+    return tuple(DisputeStatus(**row._mapping) for row in conn.execute(_DISPUTES_OF, {"id": payment_id}))
 
 
 def _attempt(row: Row[Any], evidence: tuple[Heard, ...]) -> Attempt:

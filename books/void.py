@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, text
 
@@ -20,12 +20,16 @@ from rules.errors import MoveRefused, NotFound
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """What a void did: invoices (id, minor units that are owed again), credit taken back, the reversal that follows."""
+    """What a void did: invoices (id, minor units that are owed again), credit taken back, the reversal that follows.
+
+    `next_step` is that reversal's: void or refund; None where a person is asked first.
+    """
 
     payment_id: int
     reopened: tuple[tuple[int, int], ...]
     taken_back_minor: int
     reversal_id: int | None
+    next_step: Literal["void", "refund"] | None = None
 
 
 _OWNER = text("SELECT customer_id FROM payments WHERE id = :id")
@@ -62,8 +66,8 @@ _UNDER_WAY = text("""
            EXISTS (SELECT 1 FROM disputes WHERE payment_id = :id AND state = 'open') AS dispute""")
 
 
-def _check_none_under_way(conn: Connection, payment_id: int) -> None:
-    """While a refund of a part, or a dispute, is not decided, a void might return it twice."""
+def check_none_under_way(conn: Connection, payment_id: int) -> None:
+    """While a refund of a part, or a dispute, is not decided, a void might return it twice. Raises MoveRefused."""
     under_way = conn.execute(_UNDER_WAY, {"id": payment_id}).one()
     if under_way.refund:
         raise MoveRefused("A refund of a part of this payment is under way.", "Void it when that has ended.")
@@ -103,7 +107,7 @@ def void(conn: Connection, payment_id: int, reason: str, policy: str, today: dat
     payment = lock(conn, payment_id)
     states.after(states.Payment(payment.state), "void")
     if payment.gateway is not None:
-        _check_none_under_way(conn, payment_id)
+        check_none_under_way(conn, payment_id)
         sale = sale_of(conn, payment_id)
     credits_made = conn.execute(_CREDITS, {"id": payment_id}).all()
     credit_ids = [credit.id for credit in credits_made]
@@ -145,11 +149,11 @@ def void(conn: Connection, payment_id: int, reason: str, policy: str, today: dat
             "credited_minor": [0],
         },
     )
-    reversal_id = None
+    reversal_id, step = None, None
     if payment.gateway is not None and (amount := still_charged_minor(payment)):
-        reversal_id = _open_reversal(conn, payment, sale, amount, policy, reason, now, by)
+        reversal_id, step = _open_reversal(conn, payment, sale, amount, policy, reason, now, by)
     reopened = [(part.invoice_id, part.live) for part in parts]
-    return Voided(payment_id, tuple(reopened), taken_back, reversal_id)
+    return Voided(payment_id, tuple(reopened), taken_back, reversal_id, step)
 
 
 def _book(
@@ -168,8 +172,14 @@ _REFUND_BEGUN = text("""
     SELECT EXISTS (SELECT 1 FROM gateway_transactions WHERE sale_id = :id AND operation = 'refund')""")
 
 
-_VOID_FIRST: Final[tuple[states.Reversal, str | None]] = (states.Reversal.VOIDING, "void")
-_REFUND_FIRST: Final[dict[str, tuple[states.Reversal, str | None]]] = {
+def refund_begun(conn: Connection, sale_id: int) -> bool:
+    """Whether a refund of this sale was ever sent: then no void is sent any more (R11)."""
+    return bool(conn.execute(_REFUND_BEGUN, {"id": sale_id}).scalar_one())
+
+
+_Step = Literal["void", "refund"] | None
+_VOID_FIRST: Final[tuple[states.Reversal, _Step]] = (states.Reversal.VOIDING, "void")
+_REFUND_FIRST: Final[dict[str, tuple[states.Reversal, _Step]]] = {
     "auto": (states.Reversal.REFUND_DUE, "refund"),
     "ask": (states.Reversal.REFUND_AWAITING_APPROVAL, None),
 }
@@ -177,10 +187,10 @@ _REFUND_FIRST: Final[dict[str, tuple[states.Reversal, str | None]]] = {
 
 def _open_reversal(
     conn: Connection, payment: Row[Any], sale: Row[Any], amount: int, policy: str, reason: str, now: datetime, by: str
-) -> int:
+) -> tuple[int, _Step]:
     """R11: first a void at the gateway; after any refund was begun only another refund may follow."""
     state, step = _VOID_FIRST
-    if conn.execute(_REFUND_BEGUN, {"id": sale.id}).scalar_one():
+    if refund_begun(conn, sale.id):
         state, step = _REFUND_FIRST[policy]
     reversal_id: int = conn.execute(
         _OPEN,
@@ -199,7 +209,7 @@ def _open_reversal(
         },
     ).scalar_one()
     tell(conn, f"reversal.{state}", now, by, reason, payment_id=payment.id, gateway_transaction_id=sale.id)
-    return reversal_id
+    return reversal_id, step
 
 
 def owe_back(

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, TextClause, text
 
 ASKED_ENOUGH: Final = 8
 """After so many inquiries an outcome is a matter for a person too: then all growing intervals were used up (E4)."""
+REFUND_AGE: Final = timedelta(days=30)
+"""So long it is shown that a refund of a posted payment failed: nothing moved, and whoever wants it asks again."""
 MAIL_AGE: Final = timedelta(days=7)
 """A receipt that could not be sent so long ago is nobody's matter any more."""
 
@@ -26,7 +28,9 @@ class Kind(StrEnum):
     PROPOSED = "proposed"  # above somebody's limit
     REFUND = "refund"  # whether the amount goes back to the card (R12)
     FAILED = "failed"  # it did not get back
+    DISPUTE = "dispute"  # the payer's bank took a charge back for now (R17)
     OWED_LESS = "owed_less"  # less is owed than was to be charged (R8)
+    PART_FAILED = "part_failed"  # a refund of a posted payment failed: ask for it again? (R17)
     MAIL = "mail"  # a receipt that could not be sent
 
 
@@ -70,19 +74,29 @@ _FOUND: Final = {
         FROM payments p WHERE p.state = 'review' AND {_HELD}""",
     Kind.PROPOSED: """
         SELECT o.id AS place, o.payment_id, o.amount_minor, o.currency, o.asked_at AS since,
-               o.asked_by || ' asks for a ' || o.kind || ': ' || o.reason AS why
+               o.asked_by || ' asks for a ' || split_part(o.kind, '_', 1) || ': ' || o.reason AS why
         FROM proposals o WHERE o.decision IS NULL""",
     Kind.REFUND: f"""
         SELECT r.id AS place, r.payment_id, r.amount_minor, r.currency, r.started_at AS since, r.reason AS why
-        FROM reversals r WHERE r.state = 'refund_awaiting_approval' AND {_NOT_PROPOSED}""",
+        FROM reversals r
+        WHERE r.purpose = 'void' AND r.state = 'refund_awaiting_approval' AND {_NOT_PROPOSED}""",
     Kind.FAILED: f"""
         SELECT r.id AS place, r.payment_id, r.amount_minor, r.currency, coalesce(r.ended_at, r.started_at) AS since,
                r.reason AS why
-        FROM reversals r WHERE r.state = 'failed' AND {_NOT_PROPOSED}""",
+        FROM reversals r WHERE r.purpose = 'void' AND r.state = 'failed' AND {_NOT_PROPOSED}""",
+    Kind.DISPUTE: """
+        SELECT d.id AS place, d.payment_id, d.amount_minor, d.currency, d.opened_at AS since,
+               'case ' || d.reference || ': ' || d.reason AS why
+        FROM disputes d WHERE d.state = 'open'""",
     Kind.OWED_LESS: f"""
         SELECT p.id AS place, p.id AS payment_id, p.total_minor AS amount_minor, p.currency, p.recorded_at AS since,
                p.reason AS why
         FROM payments p WHERE p.state = 'review' AND NOT {_HELD}""",
+    Kind.PART_FAILED: f"""
+        SELECT r.id AS place, r.payment_id, r.amount_minor, r.currency, r.ended_at AS since, r.reason AS why
+        FROM reversals r JOIN payments p ON p.id = r.payment_id
+        WHERE r.purpose = 'refund' AND r.state = 'failed' AND r.ended_at > :refunds_since AND p.state = 'posted'
+          AND r.id = (SELECT max(n.id) FROM reversals n WHERE n.payment_id = r.payment_id) AND {_NOT_PROPOSED}""",
     Kind.MAIL: """
         SELECT m.id AS place, m.payment_id, coalesce(p.charged_minor, p.total_minor) AS amount_minor, p.currency,
                m.ended_at AS since, m.address || ': ' || m.said AS why
@@ -107,7 +121,7 @@ COUNT: Final = text(f"SELECT count(*) FROM (SELECT 1 FROM ({_EACH}) AS each_one 
 
 def known(now: datetime, most: int) -> dict[str, object]:
     """What the questions are asked with."""
-    return {"asked": ASKED_ENOUGH, "mails_since": now - MAIL_AGE, "most": most}
+    return {"asked": ASKED_ENOUGH, "mails_since": now - MAIL_AGE, "refunds_since": now - REFUND_AGE, "most": most}
 
 
 def waiting(conn: Connection, now: datetime, most: int) -> tuple[Group, ...]:

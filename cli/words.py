@@ -120,6 +120,8 @@ def overall_lines(seen: Overall, zone: ZoneInfo) -> Iterator[str]:
     yield from _waiting("Payments that a person must decide on", seen.in_review)
     yield from _waiting("Refunds that wait for a yes or no (`defray refund`)", seen.refunds_awaiting_approval)
     yield from _waiting("Charges that could not be returned", seen.failed_reversals)
+    yield from _waiting("Disputes that are not decided (`defray dispute won|lost`)", seen.open_disputes)
+    yield from _waiting("Refunds that failed of late (`defray refund` asks again)", seen.failed_refunds)
     if seen.alarms:
         yield "\nAlarms of late:"
         yield from (f"  {_alarm(alarm, zone)}" for alarm in seen.alarms)

@@ -70,7 +70,12 @@ Index(
     "ix_reversals_for_a_person",
     reversals.c.state,
     reversals.c.id,
-    postgresql_where=reversals.c.state.in_(["refund_awaiting_approval", "failed"]),
+    postgresql_where=text("purpose = 'void' AND state IN ('refund_awaiting_approval', 'failed')"),
+)
+Index(
+    "ix_reversals_refund_failed",
+    reversals.c.ended_at,
+    postgresql_where=text("purpose = 'refund' AND state = 'failed'"),
 )
 
 gateway_transactions = Table(
@@ -149,6 +154,14 @@ Index(
     postgresql_with={"autosummarize": "on"},
 )
 
+# By the gateway's own id: for what a notice or a report names.
+Index(
+    "ix_gateway_transactions_transaction_id",
+    gateway_transactions.c.transaction_id,
+    postgresql_using="hash",
+    postgresql_where=text("transaction_id <> ''"),
+)
+
 disputes = Table(
     "disputes",
     metadata,
@@ -162,6 +175,8 @@ disputes = Table(
     moment("opened_at", nullable=False),
     words("opened_by"),
     moment("ended_at"),
+    words("ended_by", nullable=True),
+    words("ended_why", nullable=True),
     UniqueConstraint("payment_id", "reference"),
     CheckConstraint("amount_minor > 0", name="amount_above_zero"),
     CheckConstraint("state IN ('open', 'won', 'lost')", name="state_known"),

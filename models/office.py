@@ -33,7 +33,7 @@ proposals = Table(
     words("decision", nullable=True),
     moment("decided_at"),
     words("decided_by", nullable=True),
-    CheckConstraint("kind IN ('void', 'refund')", name="kind_known"),
+    CheckConstraint("kind IN ('void', 'refund', 'refund_part')", name="kind_known"),
     CheckConstraint("policy IN ('auto', 'ask')", name="policy_known"),
     CheckConstraint("amount_minor > 0", name="amount_above_zero"),
     CheckConstraint("decision IN ('approved', 'refused', 'withdrawn')", name="decision_known"),

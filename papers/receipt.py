@@ -88,6 +88,8 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     yield "By", paid_by(receipt)
     if receipt.refunded_minor:
         yield "Returned", for_people(receipt.refunded_minor, receipt.currency)
+    if receipt.charged_back_minor:
+        yield "Taken back by the card's bank", for_people(receipt.charged_back_minor, receipt.currency)
 
 
 def _credit(receipt: Receipt) -> Iterator[str]:

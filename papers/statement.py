@@ -76,6 +76,16 @@ def said_of(line: Line, currency: str) -> str:
             return f"{payment}: {returned} could not be returned to the card"
         case Kind.KEPT:
             return f"{payment} kept as a credit"
+        case Kind.REFUNDED:
+            return f"{payment}: {returned} returned to the card"
+        case Kind.REFUND_FAILED_CREDITED:
+            return f"{payment}: {returned} could not be returned to the card, and is a credit"
+        case Kind.DISPUTED:
+            return f"{payment}: {returned} disputed with the card's bank"
+        case Kind.DISPUTE_WON:
+            return f"{payment}: dispute over {returned} ended, the payment stands"
+        case Kind.DISPUTE_LOST:
+            return f"{payment}: {returned} taken back by the card's bank"
 
 
 def _rows(statement: Statement) -> Iterator[tuple[str, ...]]:

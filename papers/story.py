@@ -15,6 +15,7 @@ from books.views import (
     APPLICATIONS_SHOWN,
     Application,
     Attempt,
+    DisputeStatus,
     NamedInvoice,
     PaymentStatus,
     ReversalStatus,
@@ -46,6 +47,12 @@ _REVERSAL: Final = {
     "refunded": "the amount was returned to the card",
     "failed": "the amount could not be returned: a person must look",
     "kept": "the amount was kept as a credit",
+}
+_REFUND: Final = {**_REVERSAL, "failed": "it could not be made; it can be asked for again"}
+_DISPUTE: Final = {
+    "open": "the gateway holds that amount until it is decided",
+    "won": "decided for us: the amount came back",
+    "lost": "decided for the payer: the amount is gone",
 }
 _STATES: Final = {
     "requested": "waits to be worked on",
@@ -95,6 +102,10 @@ def payment_line(status: PaymentStatus, zone: ZoneInfo) -> str:
         line += f": {for_people(status.applied_minor, status.currency)} applied to invoices"
         if status.credited_minor:
             line += f", {for_people(status.credited_minor, status.currency)} credited"
+        if status.refunded_minor:
+            line += f", {for_people(status.refunded_minor, status.currency)} refunded"
+        if status.charged_back_minor:
+            line += f", {for_people(status.charged_back_minor, status.currency)} taken back by the card's bank"
     elif status.reason:
         line += f": {status.reason}"
     if status.state == "retrying" and status.due_at:
@@ -120,6 +131,7 @@ def story_sections(story: Story, zone: ZoneInfo, quoted_max: int | None = None) 
     if story.applications or story.credits:
         yield Section("What its money paid:", tuple(_money(story, zone)))
     yield from (_reversal(reversal, zone) for reversal in story.reversals)
+    yield from (_dispute(dispute, zone) for dispute in story.disputes)
     yield Section("History:", tuple(_history(story, zone)))
 
 
@@ -224,10 +236,27 @@ def _reversal(reversal: ReversalStatus, zone: ZoneInfo) -> Section:
         lines.append(f"Voids sent: {reversal.voids}; refunds sent: {reversal.refunds}.")
     if reversal.next_step and reversal.due_at:
         lines.append(f"Next step: {reversal.next_step}, on {moment(reversal.due_at, zone)}.")
+    how = _REFUND if reversal.purpose == "refund" else _REVERSAL
+    wanted = f"{amount} refunded" if reversal.purpose == "refund" else f"{amount} returned to the card"
     return Section(
-        f"{moment(reversal.started_at, zone)}: {reversal.started_by} wanted {amount} returned to the card"
-        f" ({reversal.reason}): {_REVERSAL[reversal.state]}.",
+        f"{moment(reversal.started_at, zone)}: {reversal.started_by} wanted {wanted}"
+        f" ({reversal.reason}): {how[reversal.state]}.",
         tuple(lines),
+    )
+
+
+def _dispute(dispute: DisputeStatus, zone: ZoneInfo) -> Section:
+    amount = for_people(dispute.amount_minor, dispute.currency)
+    ended: tuple[str, ...] = ()
+    if dispute.ended_at:
+        ended = (
+            f"{dispute.state.capitalize()} on {moment(dispute.ended_at, zone)}, by {dispute.ended_by}:"
+            f" {dispute.ended_why}.",
+        )
+    return Section(
+        f"{moment(dispute.opened_at, zone)}: the card's bank disputes {amount}, case {dispute.reference}"
+        f" ({dispute.reason}; recorded by {dispute.opened_by}): {_DISPUTE[dispute.state]}.",
+        ended,
     )
 
 

@@ -62,6 +62,18 @@ class Taken(NamedTuple):
         return self.reopened_minor + self.unused_credit_minor
 
 
+def left_after(
+    taken: Taken, unused: Iterable[tuple[int, int]], applications: Iterable[Application]
+) -> tuple[list[tuple[int, int]], list[Application]]:
+    """What is left to take from once `taken` is gone."""
+    of_credits = dict(taken.credits)
+    parts = {one.allocation_id: part for one, part in taken.applications}
+    return (
+        [(credit, left - of_credits.get(credit, 0)) for credit, left in unused],
+        [one._replace(live_minor=one.live_minor - parts.get(one.allocation_id, 0)) for one in applications],
+    )
+
+
 def take(amount_minor: int, unused: Iterable[tuple[int, int]], applications: Iterable[Application]) -> Taken:
     """Take `amount_minor` from the payment's own unused credit first, then from its applications in the order given.
 

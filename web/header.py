@@ -36,6 +36,11 @@ _REVERSALS: Final = {
     "failed": "is void, but the amount could not be returned to the card: a person must look",
     "kept": "is void: the amount was kept as a credit",
 }
+_REFUNDS: Final = {
+    "refund_accepted": "is posted; its refund goes back to the card",
+    "refunded": "is posted; its refund was returned to the card",
+    "failed": "is posted, but its refund could not be made: it can be asked for again",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +90,6 @@ def _name(one: News) -> str:
 def _words(one: News) -> str:
     if one.state == "voided" and one.reversal_state in _REVERSALS:
         return _REVERSALS[one.reversal_state]
+    if one.state == "posted" and one.reversal_state in _REFUNDS:
+        return _REFUNDS[one.reversal_state]
     return _STATES[one.state]

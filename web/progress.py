@@ -21,6 +21,7 @@ from starlette.responses import StreamingResponse
 
 from books import batches, follow
 from books.follow import Happened, Standing
+from rules.money import for_people
 from rules.outcomes import DeclineClass
 from web.office import Office
 
@@ -43,6 +44,7 @@ _STEPS: Final = {
     "payment.posted": "Posted to the invoices",
     "payment.declined": "Declined: nothing was charged, nothing was applied",
     "payment.retrying": "Declined for now: it is tried again by the schedule",
+    "payment.rerouted": "Another gateway takes over",
     "payment.review": "A person must look at it",
     "payment.cancelled": "Cancelled: it was not charged",
     "payment.voided": "Void",
@@ -57,8 +59,13 @@ _STEPS: Final = {
     "refund.declined": "The gateway refused the refund",
     "refund.unknown": "No clear answer to the refund: the gateway is being asked",
     "reversal.refunded": "The amount was returned to the card",
-    "reversal.failed": "The amount could not be returned: a person must look",
+    "reversal.failed": "The amount could not be returned to the card",
     "reversal.kept": "The amount is kept as a credit",
+    "refund.asked": "A refund was asked for",
+    "payment.refunded": "Refunded: what it had paid is owed again",
+    "dispute.open": "The card's bank disputes the charge",
+    "dispute.won": "The dispute was won",
+    "dispute.lost": "The dispute was lost: what it had paid is owed again",
 }
 _ENDS: Final = {
     "posted": "The payment is posted.",
@@ -75,6 +82,11 @@ _RETURNED: Final = {
     "refunded": "The amount was returned to the card.",
     "failed": "The amount could not be returned to the card: a person decides what becomes of it.",
     "kept": "The amount was not returned to the card; it is kept as a credit.",
+}
+_REFUNDED: Final = {
+    "refund_accepted": "The gateway accepted the refund of {sum}; it is watched until it is final.",
+    "refunded": "{sum} was returned to the card.",
+    "failed": "The refund of {sum} could not be made. You can ask for it again.",
 }
 TELL: Final = {
     DeclineClass.SOFT_TECHNICAL: "the bank could not be reached; the card may work later",
@@ -195,6 +207,9 @@ def words(standing: Standing, now: datetime, zone: ZoneInfo) -> str:
         return UNKNOWN
     if is_slow(standing, now):
         return SLOW
+    if standing.refund_minor is not None and standing.state == "posted":
+        said = _REFUNDED.get(standing.reversal_state or "", "The refund of {sum} is under way.")
+        return said.format(sum=for_people(standing.refund_minor, standing.currency))
     when = f" on {standing.due_at.astimezone(zone):%Y-%m-%d at %H:%M}" if standing.due_at else ""
     said = _ENDS.get(standing.state, UNDER_WAY).format(when=when)
     if standing.reversal_state in _RETURNED:
@@ -204,7 +219,16 @@ def words(standing: Standing, now: datetime, zone: ZoneInfo) -> str:
     return said
 
 
-_WITH_REASON: Final = {"payment.declined", "payment.retrying", "payment.review", "payment.cancelled"}
+_WITH_REASON: Final = {
+    "payment.declined",
+    "payment.retrying",
+    "payment.review",
+    "payment.cancelled",
+    "refund.asked",
+    "dispute.open",
+    "dispute.won",
+    "dispute.lost",
+}
 
 
 # ---- a batch --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from books import deposits
+from books import deposits, dispute, refund, trends
 from books.deposits import Total
 from tests.books.plans import nodes, read_whole
 from tests.flows.house import AMEX, House, card
@@ -53,6 +53,47 @@ def day_of_work(house: House) -> House:
     house.void(refunded)
     house.work()
     return house
+
+
+@pytest.fixture
+def day_of_refunds(day_of_work: House) -> House:
+    """And one whose charge is refunded in part, disputed in two cases, one of them won."""
+    house = day_of_work
+    house.bill("C-1", {"F": 6000})
+    payment = house.pay(6000, card(), invoices=["F"])
+    house.work()
+    house.sandbox.client.settle()
+    with house.context.transaction() as (conn, now):
+        refund.ask(conn, payment, 1000, "goods returned", now, "sue")
+    house.work()
+    day = today(house)
+    with house.context.transaction() as (conn, now):
+        for case, minor in (("CB-1", 900), ("CB-2", 300), ("CB-3", 100)):
+            dispute.open_case(conn, payment, case, minor, "broken", day, now, "sue")
+        dispute.win(conn, payment, "CB-1", "proof of delivery", day, now, "sue")
+        dispute.lose(conn, payment, "CB-2", "no proof", day, now, "sue")
+    return house
+
+
+def test_what_was_refunded_and_disputed(day_of_refunds: House) -> None:
+    """R17, B1: a refund goes out when it is approved, a dispute when it is opened; one that was won comes in again."""
+    test_the_sums_are_those_of_the_journal(day_of_refunds)
+    with day_of_refunds.engine.connect() as conn:
+        totals = {one.account: one for one in deposits.totals(conn, today(day_of_refunds))}
+        kinds = [
+            (one.kind, one.amount_minor)
+            for one in deposits.deposits(conn, today(day_of_refunds), 100, account="clearing:payflow")
+        ]
+        taken = trends.taken(conn, today(day_of_refunds), today(day_of_refunds), "USD")
+    assert totals["clearing:payflow"] == Total("clearing:payflow", "USD", 4, 11_900, 5, 5300)
+    assert kinds[-5:] == [
+        ("refunded", -1000),
+        ("disputed", -900),
+        ("disputed", -300),
+        ("disputed", -100),
+        ("dispute_won", 900),
+    ]
+    assert [one.sum_minor for one in taken if one.method == "credit_card"] == [2000 + 3000 + 2500 + 6000]
 
 
 def test_the_sums_are_those_of_the_journal(day_of_work: House) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from books import account, aging, credit, statement
+from books import account, aging, credit, dispute, refund, statement
 from books.statement import Statement
+from papers.statement import said_of
 from rules.errors import DefrayError
 from rules.ledger import Kind
 from tests.books.test_aging import bill, today
@@ -117,6 +118,56 @@ def test_what_went_back_to_the_card_is_told_and_moves_no_balance(house: House) -
     adds_up(found)
 
 
+def test_refunds_of_parts_and_disputes(house: House) -> None:
+    """R17: each part on its own day: what was owed in between is told as it was, here and by the aging."""
+    bill(house, "A", 6000, date(2026, 1, 5), date(2026, 2, 5))
+    payment = house.pay(6500, card())
+    house.work()
+    begun = today(house)
+    house.sandbox.client.settle()
+
+    def in_the_books(act: Callable[..., object], *about: object) -> None:
+        day = today(house)
+        with house.context.transaction() as (conn, now):
+            act(conn, payment, *about, day, now, "sue")
+
+    for minor in (700, 1000):
+        house.advance(days=2)
+        with house.context.transaction() as (conn, now):
+            refund.ask(conn, payment, minor, "goods returned", now, "sue")
+        house.work()
+    house.advance(days=2)
+    in_the_books(dispute.open_case, "CB-1", 900, "broken")
+    in_the_books(dispute.open_case, "CB-2", 300, "late")
+    house.advance(days=2)
+    in_the_books(dispute.win, "CB-1", "proof of delivery")
+    in_the_books(dispute.lose, "CB-2", "no proof")
+    found = read(house, date(2026, 1, 1), today(house))
+    assert [(line.kind, line.owed_minor, line.credit_minor, line.returned_minor) for line in found.lines] == [
+        (Kind.BILLED, 6000, 0, 0),
+        (Kind.POSTED, -6000, 500, 0),
+        (Kind.REFUNDED, 200, -500, 700),
+        (Kind.REFUNDED, 1000, 0, 1000),
+        (Kind.DISPUTED, 0, 0, 900),
+        (Kind.DISPUTED, 0, 0, 300),
+        (Kind.DISPUTE_WON, 0, 0, -900),
+        (Kind.DISPUTE_LOST, 300, 0, 300),
+    ]
+    adds_up(found)
+    for offset in range(10):
+        agrees_with_aging(house, begun + offset * DAY)
+    agrees_with_the_record(house)
+    words = [said_of(line, "USD") for line in found.lines[2:]]
+    assert words == [
+        f"Payment {payment}: 7.00 USD returned to the card",
+        f"Payment {payment}: 10.00 USD returned to the card",
+        f"Payment {payment}: 9.00 USD disputed with the card's bank",
+        f"Payment {payment}: 3.00 USD disputed with the card's bank",
+        f"Payment {payment}: dispute over 9.00 USD ended, the payment stands",
+        f"Payment {payment}: 3.00 USD taken back by the card's bank",
+    ]
+
+
 def test_one_currency_at_a_time(house: House) -> None:
     """R14: no sum of one currency meets another."""
     house.bill("C-1", {"A": 6000})
@@ -136,7 +187,7 @@ def test_every_history_adds_up_on_every_day(house: House, seed: int) -> None:
     payments: list[int] = []
 
     def charge() -> None:
-        with_code = card() if draw.random() < 0.3 else None
+        with_code = card() if draw.random() < 0.6 else None
         days = draw.choice([None, None, -20, -3, 4]) if seed % 2 else draw.choice([None, -20, -3])
         when: dict[str, Any] = {} if days is None else {"post_date": today(house) + days * DAY}
         payments.append(house.pay(draw.randint(1, 3000), with_code, as_credit=True, allow_overlap=True, **when))
@@ -151,8 +202,27 @@ def test_every_history_adds_up_on_every_day(house: House, seed: int) -> None:
         billed = today(house) - draw.randint(0, 10) * DAY
         bill(house, f"{draw.random()}", draw.randint(1, 3000), billed, billed + 14 * DAY)
 
+    def by_card() -> int:
+        charged = house.rows("SELECT id FROM payments WHERE gateway IS NOT NULL AND state = 'posted' ORDER BY id")
+        return int(draw.choice([row.id for row in charged] or [0]))
+
+    def refund_a_part() -> None:
+        house.sandbox.client.settle()
+        with house.context.transaction() as (conn, now):
+            refund.ask(conn, by_card(), draw.randint(1, 1500), "returned", now, "sue")
+        house.work()
+
+    def disputed() -> None:
+        day = today(house)
+        with house.context.transaction() as (conn, now):
+            payment, case = by_card(), f"CB-{draw.random()}"
+            dispute.open_case(conn, payment, case, draw.randint(1, 1500), "fraud", day, now, "sue")
+            if draw.random() < 0.8:
+                draw.choice((dispute.win, dispute.lose))(conn, payment, case, "decided", day, now, "sue")
+
     acts: list[Callable[[], None]] = [charge, charge, void, bill_more, lambda: apply_credits(house)]
-    for _ in range(18):
+    acts += [refund_a_part, refund_a_part, disputed]
+    for _ in range(24):
         with suppress(DefrayError):  # a clerk would be told that this cannot be done now
             draw.choice(acts)()
         house.advance(days=draw.choice([0, 0, 1, 2]))

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, TextClause, text
 
-from books import proposals, waiting
+from books import dispute, proposals, refund, reverse, views, waiting
 from books.waiting import ASKED_ENOUGH, COUNT, ITEMS, Kind, known
+from rules.errors import MoveRefused
 from rules.retry import DEFAULT_POLICY
-from sandbox.client import reset
+from sandbox.client import answer, reset
 from tests.flows.house import House, card
 
 MOST = 50
@@ -94,6 +95,63 @@ def test_a_charge_of_what_is_owed_no_longer_waits(house: House) -> None:
     assert found(house) == {Kind.OWED_LESS: [payment]}
 
 
+def test_a_refund_of_a_part_that_failed(house: House) -> None:
+    """R17: nothing moved, so nothing is to be decided; it is told for 30 days, or until it is asked for again."""
+    house.bill("C-1", {"A": 3000})
+    payment = house.pay(3000, card())
+    house.work()
+    house.sandbox.client.settle()
+    house.sandbox.client.scenario(before=[answer("117")], operation="refund")
+
+    def ask(minor: int) -> None:
+        with house.context.transaction() as (conn, now):
+            refund.ask(conn, payment, minor, "goods returned", now, "sue")
+
+    ask(1000)
+    assert found(house) == {}
+    house.work()
+    assert found(house) == {Kind.PART_FAILED: [payment]}
+    with house.context.transaction() as (conn, now):
+        overall = views.overall(conn, now)
+        with pytest.raises(MoveRefused):
+            reverse.waiting(conn, payment)
+    assert [one.payment_id for one in overall.failed_refunds] == [payment]
+    assert overall.failed_reversals == ()
+    house.advance(days=29)
+    assert found(house) == {Kind.PART_FAILED: [payment]}
+    ask(1000)
+    assert found(house) == {}
+    house.work()
+    assert found(house) == {}
+    house.sandbox.client.scenario(before=[answer("117")], operation="refund")
+    ask(500)
+    house.work()
+    house.advance(days=31)
+    assert found(house) == {}
+
+
+def test_open_disputes_wait(house: House) -> None:
+    """R17: what a bank disputes waits until it is won or lost, the oldest first, with its case."""
+    house.bill("C-1", {"A": 3000})
+    payment = house.pay(3000, card())
+    house.work()
+    with house.context.transaction() as (conn, now):
+        today = house.context.terms.today(now)
+        for case, minor in (("CB-7", 1000), ("CB-8", 500)):
+            dispute.open_case(conn, payment, case, minor, "not received", today, now, "sue")
+        [group] = waiting.waiting(conn, now, MOST)
+        assert [one.why for one in views.overall(conn, now).open_disputes] == [item.why for item in group.items]
+    assert group.kind is Kind.DISPUTE
+    assert [(item.amount_minor, item.why) for item in group.items] == [
+        (1000, "case CB-7: not received"),
+        (500, "case CB-8: not received"),
+    ]
+    for case, end in (("CB-7", dispute.win), ("CB-8", dispute.lose)):
+        with house.context.transaction() as (conn, now):
+            end(conn, payment, case, "decided", house.context.terms.today(now), now, "sue")
+    assert found(house) == {}
+
+
 def test_a_mail_waits_until_the_next_one(house: House) -> None:
     """A receipt that could not be sent waits for a week, or until another one of the payment is sent."""
     house.bill("C-1", {"A": 3000})
@@ -135,7 +193,7 @@ def test_the_oldest_first_and_no_more_than_asked(house: House) -> None:
         assert waiting.count(conn, now, 2) == 2
 
 
-LARGE = {"payments", "gateway_transactions", "reversals", "mails"}
+LARGE = {"payments", "gateway_transactions", "reversals", "mails", "disputes"}
 
 
 @pytest.fixture
@@ -158,7 +216,10 @@ def many(house: House) -> None:
     house.do("""
         INSERT INTO mails (payment_id, address, message_id, state, asked_at, asked_by, ended_at)
         SELECT id, 'a@example.org', id::text, 'sent', now(), 'many', now() FROM payments""")
-    house.do("ANALYZE payments, gateway_transactions, reversals, mails, proposals, customers")
+    house.do("""
+        INSERT INTO disputes (payment_id, reference, amount_minor, currency, state, reason, opened_at, opened_by)
+        SELECT id, 'CB-1', 100, 'USD', 'won', 'many', now(), 'many' FROM payments""")
+    house.do("ANALYZE payments, gateway_transactions, reversals, mails, disputes, proposals, customers")
 
 
 LEADS = {
@@ -167,6 +228,8 @@ LEADS = {
     Kind.PROPOSED: "proposals",
     Kind.REFUND: "ix_reversals_for_a_person",
     Kind.FAILED: "ix_reversals_for_a_person",
+    Kind.DISPUTE: "ix_disputes_open",
+    Kind.PART_FAILED: "ix_reversals_refund_failed",
     Kind.OWED_LESS: "ix_payments_review",
     Kind.MAIL: "ix_mails_failed",
 }
@@ -194,13 +257,12 @@ def test_by_index(house: House) -> None:
         assert plan_of(conn, text("SELECT count(*) FROM payments WHERE state <> 'posted'"), {})[0] == {"payments"}
         for kind, question in ITEMS.items():
             whole, read = plan_of(conn, question, known(now, MOST))
-            assert not whole
+            assert not whole, kind
             assert any(LEADS[kind] in name for name in read), kind
         whole, read = plan_of(conn, COUNT, known(now, MOST))
         assert not whole
         assert set(LEADS.values()) - {"proposals"} <= read
-    for table in ("reversals", "mails", "gateway_transactions", "payments"):
-        house.do(f"DELETE FROM {table}")
+    house.do("TRUNCATE disputes, reversals, mails, gateway_transactions, payments CASCADE")
 
 
 def test_the_alarm_and_the_list_agree() -> None:

@@ -36,6 +36,10 @@ _WHAT: Final = {
     "charged_unwanted": "charged, goes back",
     "reversed_at_gateway": "returned to the card",
     "refund_failed": "return failed",
+    "refunded": "returned to the card",
+    "refund_failed_credited": "return failed, now a credit",
+    "disputed": "held back by a dispute",
+    "dispute_won": "dispute won",
 }
 
 

@@ -39,7 +39,7 @@ CREATE TABLE proposals (
     decided_by TEXT COLLATE "C",
     CONSTRAINT pk_proposals PRIMARY KEY (id),
     CONSTRAINT fk_proposals_payment_id FOREIGN KEY(payment_id) REFERENCES payments (id),
-    CONSTRAINT ck_proposals_kind_known CHECK (kind IN ('void', 'refund')),
+    CONSTRAINT ck_proposals_kind_known CHECK (kind IN ('void', 'refund', 'refund_part')),
     CONSTRAINT ck_proposals_policy_known CHECK (policy IN ('auto', 'ask')),
     CONSTRAINT ck_proposals_amount_above_zero CHECK (amount_minor > 0),
     CONSTRAINT ck_proposals_decision_known CHECK (decision IN ('approved', 'refused', 'withdrawn')),

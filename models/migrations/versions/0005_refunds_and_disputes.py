@@ -17,6 +17,10 @@ ALTER TABLE reversals VALIDATE CONSTRAINT ck_reversals_purpose_known;
 DROP INDEX uq_reversals_one_open_a_sale;
 CREATE UNIQUE INDEX uq_reversals_one_open_a_sale ON reversals (sale_id)
     WHERE purpose = 'void' AND state NOT IN ('failed', 'kept');
+DROP INDEX ix_reversals_for_a_person;
+CREATE INDEX ix_reversals_for_a_person ON reversals (state, id)
+    WHERE purpose = 'void' AND state IN ('refund_awaiting_approval', 'failed');
+CREATE INDEX ix_reversals_refund_failed ON reversals (ended_at) WHERE purpose = 'refund' AND state = 'failed';
 
 ALTER TABLE payments ADD COLUMN charged_back_minor BIGINT DEFAULT 0 NOT NULL;
 ALTER TABLE payments DROP CONSTRAINT ck_payments_posted_adds_up;
@@ -43,6 +47,8 @@ CREATE TABLE disputes (
     opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
     opened_by TEXT COLLATE "C" NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by TEXT COLLATE "C",
+    ended_why TEXT COLLATE "C",
     CONSTRAINT pk_disputes PRIMARY KEY (id),
     CONSTRAINT fk_disputes_payment_id FOREIGN KEY(payment_id) REFERENCES payments (id),
     CONSTRAINT uq_disputes_payment_id_reference UNIQUE (payment_id, reference),
