@@ -1,4 +1,4 @@
-"""Verbs by which people undo and decide: void, cancel, refund, resolve, decide, credit."""
+"""Verbs by which people undo and decide: void, cancel, refund, dispute, resolve, decide, credit."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ def void(payment: int, reason: str, refund: str | None, by: str) -> None:
         policy = refund or at.settings.refund_on_void_failure
         with at.transaction() as (conn, now):
             done = voiding.void(conn, payment, reason, policy, at.today(now), now, by)
-        if done.reversal_id is not None:
-            at.wake.reversals("void", payment)
+        if done.next_step is not None:
+            at.wake.reversals(done.next_step, payment)
     words = [f"Payment {payment} is void."]
     if done.reopened:
         words.append(f"Owed again: {counted(len(done.reopened), 'invoice')}.")
-    if done.reversal_id is not None:
+    if done.next_step is not None:
         words.append(f"Its charge goes back to the card: `defray explain {payment}` tells how far that is.")
+    elif done.reversal_id is not None:
+        words.append(f"Only a refund can return its charge: `defray refund approve|keep {payment}`.")
     tell(done, words)
 
 
@@ -76,9 +78,81 @@ def _forget_card(at: Office, conn: Connection, payment_id: int) -> None:
         at.vault().drop_keys(conn, [token])
 
 
-@click.group()
+class PaymentOrAnswer(click.Group):
+    """A group whose verb may be left out: what is none of its names is the payment that is refunded."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the verb that was left out before its arguments."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [_REFUND, *args]
+        return super().parse_args(ctx, args)
+
+
+class RefundItself(click.Command):
+    """Is written as `defray refund 1042`: its name in the group stands for the payment."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Without the payment, which the name says."""
+        return [piece for piece in super().collect_usage_pieces(ctx) if piece != _REFUND]
+
+
+_REFUND = "PAYMENT"
+
+
+@click.group(cls=PaymentOrAnswer, subcommand_metavar="PAYMENT|approve|keep ...")
 def refund() -> None:
-    """Answer whether a voided payment's charge, which its gateway could not void, is returned to the card."""
+    """Refund a posted card payment, all of it or a part; or answer whether a voided one's charge is returned.
+
+    \b
+    defray refund 1042 --amount 12.50 --reason "goods returned"
+    defray refund approve 1042
+    defray refund keep 1042 --reason "as agreed"
+    """
+
+
+@refund.command(_REFUND, cls=RefundItself)
+@_PAYMENT
+@click.option("--amount", metavar="DECIMAL", help="How much, such as 12.50. [default: all that can be refunded]")
+@with_reason
+@with_name
+@with_json
+def refund_part(payment: int, amount: str | None, reason: str, by: str) -> None:
+    """Refund a posted card payment, or a part of it (R17).
+
+    Its invoices and credit move when the gateway approved it: unused credit goes first, then what was applied last.
+    """
+    from books import refund as refunding
+    from books import views
+    from cli.reach import office
+    from rules.money import for_people
+
+    with office() as at:
+        with at.transaction() as (conn, now):
+            currency = views.payment(conn, payment).currency
+            reversal = refunding.ask(conn, payment, _minor(amount, currency), reason, now, by)
+            left = refunding.charge(conn, payment).refundable_minor
+            asked = refunding.amount_of(conn, reversal)
+        at.wake.reversals("refund", payment)
+    data = {"payment_id": payment, "reversal_id": reversal, "amount_minor": asked, "refundable_minor": left}
+    tell(
+        {**data, "currency": currency},
+        [
+            f"A refund of {for_people(asked, currency)} of payment {payment} is on its way:"
+            f" `defray explain {payment}` tells how far that is.",
+            f"Still refundable: {for_people(left, currency)}.",
+        ],
+    )
+
+
+def _minor(amount: str | None, currency: str) -> int | None:
+    from rules.money import parse_decimal
+
+    if amount is None:
+        return None
+    minor = parse_decimal(amount, currency)
+    if isinstance(minor, Fault):
+        raise RequestRefused([minor])
+    return minor
 
 
 @refund.command()
@@ -212,4 +286,84 @@ def undo(application: int, reason: str, by: str) -> None:
     tell(done, f"Application {application} is undone: credit {done.credit_id} has it back, the invoice owes it again.")
 
 
-VERBS = (void, cancel, refund, resolve, decide, credit)
+@click.group()
+def dispute() -> None:
+    """Record that a payer's bank disputes a charge, and how that ended."""
+
+
+_CASE = click.option("--case", required=True, metavar="REF", help="The bank's or the gateway's name of the case.")
+
+
+@dispute.command("open")
+@_PAYMENT
+@_CASE
+@click.option("--amount", metavar="DECIMAL", help="How much of the charge, such as 12.50. [default: all of it]")
+@with_reason
+@with_name
+@with_json
+def open_dispute(payment: int, case: str, amount: str | None, reason: str, by: str) -> None:
+    """A charge of PAYMENT is disputed: the gateway holds the amount, and none of it is refunded meanwhile (R17)."""
+    from books import dispute as disputing
+    from books import views
+    from cli.reach import office
+
+    case = _case(case)
+    with office() as at, at.transaction() as (conn, now):
+        minor = _minor(amount, views.payment(conn, payment).currency)
+        new = disputing.open_case(conn, payment, case, minor, reason, at.today(now), now, by)
+    words = (
+        f"Payment {payment} is disputed, case {case}." if new else f"Case {case} was known already: nothing changed."
+    )
+    tell({"payment_id": payment, "case": case, "state": "open", "new": new}, words)
+
+
+def _case(said: str) -> str:
+    from rules.requests import check_words
+
+    checked = check_words("case", said)
+    if isinstance(checked, Fault):
+        raise RequestRefused([checked])
+    return checked
+
+
+@dispute.command()
+@_PAYMENT
+@_CASE
+@with_reason
+@with_name
+@with_json
+def won(payment: int, case: str, reason: str, by: str) -> None:
+    """The bank decided for us: the gateway gives the amount back."""
+    from books import dispute as disputing
+    from cli.reach import office
+
+    with office() as at, at.transaction() as (conn, now):
+        ended = disputing.win(conn, payment, _case(case), reason, at.today(now), now, by)
+    tell(ended, f"Case {case} of payment {payment} is won: the amount can be refunded or voided again.")
+
+
+@dispute.command()
+@_PAYMENT
+@_CASE
+@with_reason
+@with_name
+@with_json
+def lost(payment: int, case: str, reason: str, by: str) -> None:
+    """The bank decided for the payer: unused credit is gone first, then invoices are owed again, the newest first."""
+    from books import dispute as disputing
+    from books import views
+    from cli.reach import office
+    from rules.money import for_people
+
+    with office() as at, at.transaction() as (conn, now):
+        ended = disputing.lose(conn, payment, _case(case), reason, at.today(now), now, by)
+        currency = views.payment(conn, payment).currency
+    words = [
+        f"Case {case} of payment {payment} is lost: {for_people(ended.taken_minor, currency)} of it no longer counts."
+    ]
+    if ended.lost_minor:
+        words.append(f"{for_people(ended.lost_minor, currency)} had been given back before, and is a loss.")
+    tell(ended, words)
+
+
+VERBS = (void, cancel, refund, dispute, resolve, decide, credit)
