@@ -124,13 +124,36 @@ def begin_voids(conn: Connection, payment_id: int | None, most: int, terms: Term
     return [_begin(conn, reversal, "void", Step.CONFIRM, terms, now) for reversal in named]
 
 
-def _may_be_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: datetime, by: str) -> bool:
-    """Right before the send: a dispute, or another refund, may have come in between; then a person must look (R17)."""
+_OTHER_REFUND = text("""
+    SELECT EXISTS (SELECT 1 FROM gateway_transactions
+                   WHERE sale_id = :sale_id AND operation = 'refund' AND reversal_id <> :id
+                     AND state IN ('started', 'unknown', 'review', 'approved'))""")
+
+
+def _why_not_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: datetime) -> str | None:
+    at = terms.at(reversal.gateway)
+    if at.refund_within is not None and reversal.sale_started_at + at.refund_within < now:
+        return (
+            f"{reversal.gateway} refunds no sale that is older than {at.refund_within.days} days: give it back by hand"
+        )
+    other = {"sale_id": reversal.sale_id, "id": reversal.id}
+    if at.one_refund and conn.execute(_OTHER_REFUND, other).scalar_one():
+        return f"{reversal.gateway} takes one refund of a sale, and had one already: give the rest back by hand"
     charge = refund.charge(conn, reversal.payment_id, but=reversal.id)
     alone = reversal.purpose == "void" and not charge.disputed_minor and not charge.charged_back_minor
-    if alone or reversal.state != states.Reversal.REFUND_DUE or reversal.amount_minor <= charge.refundable_minor:
+    if alone or reversal.amount_minor <= charge.refundable_minor:
+        return None
+    return "less than this can be refunded by now: look at the disputes and refunds of the charge"
+
+
+def _may_be_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: datetime, by: str) -> bool:
+    """Right before the send: a dispute, or another refund, may have come in between; then a person must look (R17).
+
+    What the gateway would refuse for certain, a second refund or one of an old sale, is not sent to it either.
+    """
+    why = _why_not_refunded(conn, reversal, terms, now) if reversal.state == states.Reversal.REFUND_DUE else None
+    if why is None:
         return True
-    why = "less than this can be refunded by now: look at the disputes and refunds of the charge"
     locked = conn.execute(_LOCK_REVERSAL, {"id": reversal.id}).one()
     _follow(conn, locked, Next("fail", None, timedelta(0), why, alarm=True), terms.today(now), now, by)
     return False

@@ -30,6 +30,8 @@ class AtGateway:
     account: str
     appears_within: timedelta  # how long absence in an inquiry means nothing (E4)
     replay_window: timedelta  # how long the same reference may be sent again (E4)
+    one_refund: bool = False  # it takes one refund of a sale, whatever its amount (R17)
+    refund_within: timedelta | None = None  # of the sale; older ones it does not refund
 
 
 _NOT_CONFIGURED: Final = AtGateway(account="", appears_within=timedelta(days=1), replay_window=timedelta(0))

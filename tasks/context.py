@@ -16,7 +16,7 @@ from books import clock
 from books.tally import Tally
 from books.terms import AtGateway, Terms
 from gateways import registry
-from gateways.contract import Gateway, Inquiry, Refund, Reply, Sale, Void
+from gateways.contract import Gateway, Inquiry, Refund, Refunds, Reply, Sale, Void
 from mailer.smtp import Server, server_at
 from rules.outcomes import Outcome, Sighting
 from settings import Settings
@@ -120,6 +120,8 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
                 account=gateway.account,
                 appears_within=gateway.traits.appears_within,
                 replay_window=gateway.traits.replay_window,
+                one_refund=gateway.traits.refunds is Refunds.ONE,
+                refund_within=gateway.traits.refund_within,
             )
             for name, gateway in gateways.items()
         },
