@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -831,6 +832,7 @@ def test_message_that_repeats_the_request(caplog: pytest.LogCaptureFixture) -> N
             with Canned(json.dumps(error("x", kind, message=sent)), status=status) as server:
                 reply = builders.gateway("stripe", server.url).sale(SALE)
             assert isinstance(reply.result, Failed | Declined)
+            port = f":{urlsplit(server.url).port}"  # which may have the code's digits in it
             for secret in ("123", "sandbox-secret", "4111111111111111", "4111 1111"):
-                assert secret not in repr(reply)
-                assert secret not in caplog.text
+                assert secret not in repr(reply).replace(port, "")
+                assert secret not in caplog.text.replace(port, "")
