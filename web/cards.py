@@ -23,7 +23,7 @@ from web.rights import Clerk
 router = APIRouter()
 
 _FIELDS: Final = ("number", "expiry", "security_code", "name", "street", "city", "state", "postal_code", "country")
-_ID_MAX: Final = 2**63 - 1
+_ID_DIGITS: Final = 18  # of a number that the database can hold
 
 
 _NO_CUSTOMER: Final = {"field": "customer", "problem": "no id of a customer", "remedy": "Open the form again"}
@@ -48,7 +48,7 @@ async def _given(request: Request) -> Mapping[str, str] | None:
         return {name: value for name, value in form.items() if isinstance(value, str)} or None
     try:
         given = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than anything that is meant
         return None
     if not isinstance(given, dict):
         return None
@@ -59,7 +59,7 @@ def _keep(at: Office, given: Mapping[str, str]) -> JSONResponse:
     with at.reading() as (_, now):
         today = at.today(now)
     customer = given.get("customer", "")
-    if customer and not (customer.isascii() and customer.isdigit() and int(customer) <= _ID_MAX):
+    if customer and not (customer.isascii() and customer.isdigit() and len(customer) <= _ID_DIGITS):
         return problem(422, "The card was not taken", faults=[_NO_CUSTOMER])
     number, expiry, security_code, name, *address = (given.get(field, "") for field in _FIELDS)
     card = check_card(

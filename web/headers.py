@@ -1,4 +1,4 @@
-"""What every answer carries, and how large a question may be: plain ASGI, so that it holds for errors, too."""
+"""What every answer carries, and what a question may be like: plain ASGI, so that it holds for errors, too."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ BODY_MAX: Final = 4 * 2**20
 """Bytes of a request's body."""
 BODY_MAX_AT: Final = {"/v1/cards": 2**14}
 """Bytes where less will do."""
+BODY_MAX_OF_NOTICE: Final = 2**16
+"""Bytes of what anybody may send without a session."""
 
 
 class Headers:
@@ -55,6 +57,21 @@ class Headers:
         await self._app(scope, receive, send_with_headers)
 
 
+class ZeroByte:
+    """Refuses an address with a zero byte, which no page sends and the database takes in no text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+            refusal = PlainTextResponse("The address holds a character that no address has here.\n", 400)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class BodyTooLarge(Exception):
     """More was sent than is taken."""
 
@@ -70,7 +87,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = BODY_MAX_AT.get(scope["path"], BODY_MAX)
+        usual = BODY_MAX_OF_NOTICE if scope["path"].startswith("/v1/notices/") else BODY_MAX
+        most = BODY_MAX_AT.get(scope["path"], usual)
         said = dict(scope["headers"]).get(b"content-length", b"0")
         refusal = PlainTextResponse(f"The body is larger than the {most:,} bytes that are taken here.\n", 413)
         if not said.isdigit() or int(said) > most:

@@ -162,7 +162,7 @@ async def _told(request: Request, look: Look, after: int, at_end: Callable[[], N
 def last_seen(request: Request) -> int:
     """Where a browser that comes again left off."""
     said = request.headers.get("last-event-id", "")
-    return int(said) if said.isdigit() and len(said) < 19 else 0
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
 
 
 # ---- a payment ------------------------------------------------------------------------------------------------------

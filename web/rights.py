@@ -13,6 +13,7 @@ from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
 
 from books import people, sessions
+from rules.errors import Fault, RequestRefused
 from rules.people import Role
 from web.office import Office, of
 
@@ -44,12 +45,18 @@ class OldForm(Forbidden):
 
 
 async def form_fields(request: Request) -> Mapping[str, str]:
-    """What a form says, files left out; empty where the body is no form. Of a field given twice the last counts."""
+    """What a form says, files left out; empty where the body is no form. Of a field given twice the last counts.
+
+    Raises RequestRefused for a zero byte, which no browser sends and the database takes in no text.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method in _SAFE or kind not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return {}
     form: FormData = await request.form(max_files=10, max_fields=_FIELDS_MAX)
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    said = {name: value for name, value in form.items() if isinstance(value, str)}
+    if any("\0" in text for text in (*said, *said.values())):
+        raise RequestRefused([Fault("form", "", "holds a character that no text has here", "Type it again")])
+    return said
 
 
 Fields = Annotated[Mapping[str, str], Depends(form_fields)]
