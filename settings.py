@@ -270,6 +270,18 @@ class Settings:
         return self.connect_timeout + 2 * self.read_timeout + self.record_within
 
     @property
+    def notice_secrets(self) -> dict[str, dict[str, str]]:
+        """By gateway, what its notices are verified with; of a gateway that is not here none are taken."""
+        told = {name: KINDS[name].optional for name in self.gateways}
+        given = {name: {key: self.gateway_config[name].get(key, "") for key in keys} for name, keys in told.items()}
+        return {name: keys for name, keys in given.items() if keys and all(keys.values())}
+
+    @property
+    def notice_headers(self) -> dict[str, tuple[str, ...]]:
+        """By gateway that notices are taken from, the headers that say who sent one."""
+        return {name: KINDS[name].notice_headers for name in self.notice_secrets}
+
+    @property
     def retry_policy(self) -> retry.RetryPolicy:
         """The schedule for declined cards, as far as settings change it."""
         return retry.RetryPolicy(
@@ -341,7 +353,11 @@ def _given(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
 
 def _gateway_config(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {
-        name: {key: value for key in kind.keys if (value := values.get(f"{name}_{key}", kind.defaults.get(key, "")))}
+        name: {
+            key: value
+            for key in (*kind.keys, *kind.optional)
+            if (value := values.get(f"{name}_{key}", kind.defaults.get(key, "")))
+        }
         for name, kind in KINDS.items()
     }
 
@@ -444,7 +460,7 @@ def _facts(name: str, config: Mapping[str, str]) -> GatewayFacts:
         kind.title,
         urlsplit(config["url"]).hostname or "",
         {key: config[key] for key in kind.keys if key != "url" and key not in kind.secrets},
-        tuple(_variable(f"{name}_{key}") for key in kind.keys),
+        tuple(_variable(f"{name}_{key}") for key in (*kind.keys, *kind.optional)),
     )
 
 
@@ -454,6 +470,8 @@ def _gateway_fields() -> Iterator[tuple[str, Field[Any]]]:
             about = _GATEWAY_URL if key == "url" else _TEXT
             secret = key in kind.secrets
             yield f"{name}_{key}", _setting(kind.defaults.get(key, ""), about, f"{kind.title}: {says}.", secret=secret)
+        for key, says in kind.optional.items():
+            yield f"{name}_{key}", _setting("", _TEXT, f"{kind.title}: {says}.", secret=True)
 
 
 _OF_GATEWAYS: Final = dict(_gateway_fields())

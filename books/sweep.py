@@ -29,6 +29,7 @@ class Overdue:
     inquiries: int
     reversals: list[ReversalStep]
     mails: int
+    notices: int
 
     def sentence(self) -> str:
         """For Flower."""
@@ -37,6 +38,7 @@ class Overdue:
         parts += [f"{self.inquiries} outcomes to look up"] if self.inquiries else []
         parts += [f"reversals to {step}" for step in self.reversals]
         parts += [f"mails ({self.mails})"] if self.mails else []
+        parts += [f"notices ({self.notices})"] if self.notices else []
         return "woke " + ", ".join(parts) if parts else "nothing is overdue"
 
 
@@ -60,6 +62,9 @@ _REVERSALS = text("""
 _MAILS = text("""
     SELECT count(*) FROM (SELECT 1 FROM mails WHERE next_step = 'mail' AND due_at <= :late LIMIT 1000) AS due""")
 
+_NOTICES = text("""
+    SELECT count(*) FROM (SELECT 1 FROM notices WHERE next_step = 'verify' AND due_at <= :late LIMIT 1000) AS due""")
+
 
 def overdue(conn: Connection, now: datetime) -> Overdue:
     """What should be woken now."""
@@ -71,6 +76,7 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
         inquiries=conn.execute(_INQUIRIES, {"now": now}).scalar_one(),
         reversals=cast(list[ReversalStep], list(conn.execute(_REVERSALS, {"now": now}).scalars())),
         mails=conn.execute(_MAILS, {"late": late}).scalar_one(),
+        notices=conn.execute(_NOTICES, {"late": late}).scalar_one(),
     )
 
 

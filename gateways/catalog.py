@@ -14,7 +14,8 @@ from typing import Final
 class Kind:
     """A gateway that can be configured. `keys` says what each value of its configuration is; `url` is one of them.
 
-    Its module is `gateways.<name>`, which calls its class GATEWAY.
+    Its module is `gateways.<name>`, which calls its class GATEWAY. Where `optional` is set too (all of it is secret),
+    notices are taken from it, with these headers of theirs; the class does not get it.
     """
 
     title: str
@@ -22,6 +23,8 @@ class Kind:
     keys: Mapping[str, str]
     secrets: frozenset[str]
     defaults: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+    notice_headers: tuple[str, ...] = ()
 
 
 _URL: Final = {"url": "the address that takes transactions"}
@@ -55,6 +58,8 @@ KINDS: Final[dict[str, Kind]] = {
             "account": "the account's id (acct_…)",
         },
         frozenset({"secret_key"}),
+        optional={"webhook_secret": "the signing secret of the webhook endpoint (whsec_…), to take notices"},
+        notice_headers=("stripe-signature",),
     ),
     "paypal": Kind(
         "PayPal",
@@ -66,12 +71,22 @@ KINDS: Final[dict[str, Kind]] = {
             "account": "the merchant account's id or a name for it",
         },
         frozenset({"client_secret"}),
+        optional={"webhook_id": "the id of the webhook, to take notices"},
+        notice_headers=(
+            "paypal-auth-algo",
+            "paypal-cert-url",
+            "paypal-transmission-id",
+            "paypal-transmission-sig",
+            "paypal-transmission-time",
+        ),
     ),
     "authorizenet": Kind(
         "Authorize.Net",
         "https://api.authorize.net/xml/v1/request.api",
         {**_URL, "login_id": "the API login id", "transaction_key": "the transaction key"},
         frozenset({"transaction_key"}),
+        optional={"signature_key": "the signature key (128 hexadecimal digits), to take notices"},
+        notice_headers=("x-anet-signature",),
     ),
 }
 """Every gateway by its name."""

@@ -18,13 +18,13 @@ def faults(name: str, config: Mapping[str, str]) -> list[str]:
         return [f"There is no gateway {name!r}: choose one of {', '.join(KINDS)}."]
     missing = [f"The gateway {name} needs {key!r}." for key in kind.keys if not config.get(key)]
     strange = [
-        f"The gateway {name} knows no {key!r}: it takes {', '.join(kind.keys)}."
+        f"The gateway {name} knows no {key!r}: it takes {', '.join([*kind.keys, *kind.optional])}."
         for key in config
-        if key not in kind.keys
+        if key not in kind.keys and key not in kind.optional
     ]
     unsendable = [
         f"{key!r} of the gateway {name} must be printable ASCII without double quotes."
-        for key in kind.keys
+        for key in (*kind.keys, *kind.optional)
         if any(not " " <= c <= "~" or c == '"' for c in config.get(key, ""))
     ]
     return missing + strange + unsendable
@@ -38,5 +38,5 @@ def build(name: str, config: Mapping[str, str], pool_size: int, connect_timeout:
     if wrong := faults(name, config):
         raise SettingsError(" ".join(wrong))
     make: Callable[..., Gateway] = import_module(f"gateways.{name}").GATEWAY
-    values: dict[str, Any] = dict(config)
+    values: dict[str, Any] = {key: value for key, value in config.items() if key in KINDS[name].keys}
     return make(**values, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout)

@@ -209,7 +209,11 @@ class AuthorizeNet:
     name = "authorizenet"
     content_type = "application/json; charset=utf-8"
     paths: tuple[str, ...] = ("/authorizenet/xml/v1/request.api",)
-    credentials: ClassVar[Mapping[str, str]] = {"login_id": "sandbox", "transaction_key": "sandbox-secret"}
+    credentials: ClassVar[Mapping[str, str]] = {
+        "login_id": "sandbox",
+        "transaction_key": "sandbox-secret",
+        "signature_key": "5A" * 64,
+    }
 
     def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None:
         del behaviour  # no amount is a test trigger here, and refunds always settle first

@@ -172,6 +172,15 @@ class BarrierReport:
     released: int
 
 
+@dataclass(frozen=True, slots=True)
+class SentNotice:
+    """A notice that was sent: the status of each answer, and what was sent."""
+
+    statuses: tuple[int, ...]
+    headers: Mapping[str, str]
+    body: str
+
+
 class SandboxClient:
     """The control API of the sandbox at `base_url` (such as `http://127.0.0.1:8181`)."""
 
@@ -330,6 +339,15 @@ class SandboxClient:
     def review(self, decision: str, **wanted: str) -> int:
         """`accept` or `reject` what is held for review (by gateway, id or reference); returns how many."""
         return int(self.ask("POST", "review", {"decision": decision, **wanted})["decided"])
+
+    def notice(self, to: str, gateway: str, **about: str | float) -> "SentNotice":
+        """Let a gateway tell the server at `to` of a transaction, by its `id` or `reference`.
+
+        `event`: another than the one that fits; `times`: so often at once; `late`: signed so many seconds ago;
+        `secret`: signed with this one; `event_id`: the gateway's id of the event.
+        """
+        told = self.ask("POST", "notices", {"to": to, "gateway": gateway, **about})
+        return SentNotice(tuple(told["statuses"]), told["headers"], told["body"])
 
     def change(self, **settings: float | bool) -> None:
         """Set latency_ms, tail_ms, tail_percent, any_amount."""

@@ -1,5 +1,6 @@
 """The control API under `/sandbox/`: JSON in, JSON out, for tests and developers to steer and ask the sandbox."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from sandbox.cards import acceptable
 from sandbox.clock import moment
 from sandbox.contract import Page, decimal
 from sandbox.http import Connection, Request, response
+from sandbox.notices import NoNotice, deliver, notice
 from sandbox.reports import NoReport, report
 from sandbox.scenarios import ScenarioError, check_steps
 
@@ -55,6 +57,7 @@ class Control:
             ("POST", "settle"): self._settle,
             ("POST", "review"): self._review,
             ("POST", "twins"): self._twin,
+            ("POST", "notices"): self._notice,
             ("GET", "settings"): self._settings,
             ("POST", "settings"): self._change_settings,
             ("POST", "forget"): self._forget,
@@ -271,6 +274,32 @@ class Control:
         twin = replace(found, id=found.id[:-1] + other_end, request_id="", order_id="")
         books.book(twin)
         return 201, _view(twin)
+
+    # -- notices
+
+    async def _notice(self, rest: str, query: Query, body: Any) -> Answer:
+        """Tell a server of a transaction, `times` at once; `late` is how many seconds ago it was signed."""
+        del rest, query
+        sandbox = self._sandbox
+        wanted = {name: str(body[name]) for name in ("gateway", "id", "reference") if name in body}
+        found = [one for one in sandbox.books.search(**wanted) if one.operation not in ("inquiry", "other")]
+        times, late = body.get("times", 1), body.get("late", 0)
+        if "gateway" not in wanted or not found:
+            raise ControlError(404, "give the gateway and the id or reference of a booked transaction")
+        if not isinstance(times, int) or not 1 <= times <= 100 or not isinstance(late, int | float):
+            raise ControlError(400, "times is a whole number from 1 to 100, late a number of seconds")
+        gateway = sandbox.gateways[wanted["gateway"]]
+        access = {**gateway.credentials, **sandbox.options.credentials.get(gateway.name, {})}
+        if "secret" in body:
+            access = dict.fromkeys(access, str(body["secret"]))
+        signed_at = sandbox.clock.now() - late
+        event, event_id = str(body.get("event", "")), str(body.get("event_id", ""))
+        try:
+            told = notice(found[-1], event, access, signed_at, event_id)
+            statuses = await asyncio.gather(*(deliver(str(body.get("to")), told) for _ in range(times)))
+        except NoNotice as error:
+            raise ControlError(400, str(error)) from None
+        return 200, {"statuses": statuses, "headers": dict(told.headers), "body": told.body.decode()}
 
     # -- settings
 

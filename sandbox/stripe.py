@@ -125,7 +125,7 @@ class Stripe:
     name = "stripe"
     content_type = "application/json"
     paths: tuple[str, ...] = ("/stripe", "/stripe/")
-    credentials: ClassVar[Mapping[str, str]] = {"secret_key": "sandbox-secret"}
+    credentials: ClassVar[Mapping[str, str]] = {"secret_key": "sandbox-secret", "webhook_secret": "whsec_sandbox"}
 
     def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None:
         self._books = books

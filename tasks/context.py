@@ -55,6 +55,7 @@ class Context:
     window: int
     lanes: int
     post: Post | None = None  # None: no mail server is set, and no mail is sent
+    notice_secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @contextmanager
     def transaction(self) -> Iterator[tuple[Connection, datetime]]:
@@ -107,6 +108,7 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
         window=settings.window,
         lanes=settings.lanes,
         post=_post(settings),
+        notice_secrets=settings.notice_secrets,
     )
 
 

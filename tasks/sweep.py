@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from celery import shared_task
 
-from books import sweep
+from books import notices, sweep
 from tasks.context import Context, current
 
 
@@ -17,9 +17,10 @@ def run() -> str:
 
 
 def work(context: Context) -> str:
-    """Send a bounded number of wake-up calls; close batches that have ended."""
+    """Send a bounded number of wake-up calls; close batches that have ended, forget old notices."""
     with context.transaction() as (conn, now):
         sweep.close_batches(conn, now)
+        notices.forget(conn, now)
         overdue = sweep.overdue(conn, now)
     if context.post is None:  # what was to be sent waits until there is a mail server again
         overdue = replace(overdue, mails=0)
@@ -33,4 +34,6 @@ def work(context: Context) -> str:
         context.wake.reversals(reversal_step)
     if overdue.mails:
         context.wake.mails()
+    if overdue.notices:
+        context.wake.notices()
     return overdue.sentence()

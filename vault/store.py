@@ -168,6 +168,10 @@ class Vault:
         """What was sealed for that purpose; None where it does not open."""
         return self._keyring.open_text(sealed, purpose)
 
+    def fingerprint_text(self, text: str, purpose: str) -> str:
+        """What tells whether two texts for one purpose are the same without telling them."""
+        return self._keyring.fingerprint(f"text:{purpose}:{text}")
+
     def rotate(self, conn: Connection, after: str = "", limit: int = 1_000) -> Rotated:
         """Wrap the data keys of the next `limit` cards with the current key; the cards themselves stay as they are.
 

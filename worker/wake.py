@@ -64,6 +64,10 @@ class Wake:
         """Receipts are to be sent, or one is."""
         return self._send("mail", "scheduled", [{} if mail_id is None else {"mail": mail_id}])
 
+    def notices(self) -> bool:
+        """Notices of gateways came, and are to be looked at."""
+        return self._send("notice", "scheduled", [{}])
+
     def close(self) -> None:
         """Give the connections back."""
         self._app.close()

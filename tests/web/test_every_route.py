@@ -24,8 +24,9 @@ PUBLIC = {
     ("GET", "/console/login"),
     ("POST", "/console/login"),
     ("GET", "/static/{digest}/{name}"),
+    ("POST", "/v1/notices/{gateway}"),
 }
-"""What is open to everybody; the log-in has a CSRF token nevertheless."""
+"""What is open to everybody; the log-in has a CSRF token nevertheless, and a notice its gateway's signature."""
 
 BEGAN = {("GET", "/console/login/code"), ("POST", "/console/login/code"), ("POST", "/console/logout")}
 """What is open to a session whose second factor is due, too."""

@@ -50,6 +50,7 @@ def calls(redis_url: str, queue: str) -> list[Call]:
         (lambda wake: wake.inquiries(12), "interactive", [("defray.inquire", {"payment": 12})]),
         (lambda wake: wake.mails(), "scheduled", [("defray.mail", {})]),
         (lambda wake: wake.mails(5), "scheduled", [("defray.mail", {"mail": 5})]),
+        (lambda wake: wake.notices(), "scheduled", [("defray.notice", {})]),
         (lambda wake: wake.reversals("void"), "scheduled", [("defray.void", {})]),
         (lambda wake: wake.reversals("refund", 12), "interactive", [("defray.refund", {"payment": 12})]),
     ],
