@@ -102,6 +102,7 @@ def _is_left(context: Context, scope: claim.Scope) -> bool:
 
 def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun, Reply[Outcome]]) -> tuple[int, Tally]:
     """Commit sales as `started`, then hand them to the window."""
+    context.breakers.rests()  # asks Redis now, if at all, and not while customers are locked
     send_by = context.send_by()
     with context.transaction() as (conn, now):
         begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)

@@ -111,7 +111,7 @@ class Breakers:
             if state not in (None, STATE_CLOSED.encode()):
                 rests[gateway] = self._rest_of(opened_at, told, trying)
                 troubled.add(gateway)
-            elif failures not in (None, b"0"):
+            elif told or failures not in (None, b"0"):
                 troubled.add(gateway)
         self._rests, self._troubled = rests, frozenset(troubled)
 
