@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -83,8 +84,8 @@ async def _old_form(request: Request, error: Exception) -> Response:
     user = getattr(request.state, "user", None)
     surely_ours = request.headers.get("Sec-Fetch-Site") == "same-origin"
     if user and surely_ours and (kept := resume.interrupted(request.url.path, await form_fields(request))):
-        return resume.shown_again(request, user, session_token(request), kept, 403)
-    return _forbidden(request, error)
+        return await run_in_threadpool(resume.shown_again, request, user, session_token(request), kept, 403)
+    return await run_in_threadpool(_forbidden, request, error)
 
 
 def _forbidden(request: Request, error: Exception) -> Response:

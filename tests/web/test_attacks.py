@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from tests.web.conftest import Books, Visitor
 
@@ -51,3 +57,60 @@ def test_last_event_id(clerk: Visitor, books: Books) -> None:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": b"\xb2"}
     answer = clerk.get(f"/console/payments/{payment}/progress", headers=headers)
     assert (answer.status_code, "Recorded" in answer.text) == (200, True)
+
+
+@pytest.fixture
+def connections() -> Iterator[list[str]]:
+    """What is wrong with how connections are taken: a second one beside the first, or one on the event loop."""
+    wrong: list[str] = []
+    out: set[int] = set()
+
+    def taken(_connection: object, record: object, _proxy: object) -> None:
+        out.add(id(record))
+        if len(out) > 1:
+            wrong.append("two at once")
+        with suppress(RuntimeError):  # there is none in a thread of its own
+            asyncio.get_running_loop()
+            wrong.append("on the event loop")
+
+    def given_back(_connection: object, record: object) -> None:
+        out.discard(id(record))
+
+    event.listen(Pool, "checkout", taken)
+    event.listen(Pool, "checkin", given_back)
+    yield wrong
+    event.remove(Pool, "checkout", taken)
+    event.remove(Pool, "checkin", given_back)
+
+
+def test_one_connection_a_request(ada: Visitor, books: Books, connections: list[str]) -> None:
+    """Nothing holds a connection while it waits for a second: as many requests as connections would wait for ever."""
+    customer = f"/console/customers/{books.bill(owed={'A-1': 100})}"
+    invoice = books.one("SELECT id FROM invoices")
+    ada.get(ada.get(f"{customer}/payment").headers["location"])
+    ada.post(f"{customer}/payment", method="cash", amount="2.00", idempotency_key="form-" + "a" * 20)
+    payment = f"/console/payments/{books.one('SELECT id FROM payments')}"
+    for path in (
+        *(customer + more for more in ("", f"/invoices/{invoice}", "/credits", "/cards", "/statement", "/payment")),
+        *(payment + more for more in ("", "/story", "/progress", "/cancel", "/void", "/receipt")),
+        *("/console/aging?as_of=x", "/console/aging", "/console/deposits", "/console/charts", "/console/waiting"),
+        *("/console/users", "/console/me", "/console/retries", "/console/batches", "/console/find?q=A"),
+    ):
+        ada.get(path)
+    ada.get(f"{customer}/credits")
+    ada.post(f"{customer}/credits", currency="USD")
+    ada.post(f"{customer}/credits", currency="USD", do="apply")
+    assert connections == []
+
+
+def test_no_question_on_the_event_loop(ada: Visitor, books: Books, connections: list[str]) -> None:
+    """A page that says why something is refused asks the database in a thread; meanwhile others are answered."""
+    customer = f"/console/customers/{books.bill(owed={'A-1': 100})}"
+    ada.get(ada.get(f"{customer}/payment").headers["location"])
+    ada.post(f"{customer}/payment", method="cash", amount="1.00", idempotency_key="form-" + "a" * 20)
+    refused = ada.get(f"/console/payments/{books.one('SELECT id FROM payments')}/void")
+    assert refused.status_code == 409
+    ours = {"Sec-Fetch-Site": "same-origin"}
+    old = ada.client.post(f"{customer}/payment", data={"csrf_token": "old", "amount": "1.00"}, headers=ours)
+    assert (old.status_code, "logged in again" in old.text) == (403, True)
+    assert connections == []

@@ -53,10 +53,11 @@ def window(
     with at.reading() as (conn, now):
         today = at.today(now)
         day = day_of("as_of", as_of, today)
-        if isinstance(day, Fault):
-            return page(request, "console/aging.html", 422, day=None, today=today, given=as_of, faults=(day,))
-        zone = at.settings.business_time_zone
-        found = aging.standing(conn, day, zone, currency, SHOWN + 1, (number - 1) * SHOWN)
+        if not isinstance(day, Fault):
+            zone = at.settings.business_time_zone
+            found = aging.standing(conn, day, zone, currency, SHOWN + 1, (number - 1) * SHOWN)
+    if isinstance(day, Fault):
+        return page(request, "console/aging.html", 422, day=None, today=today, given=as_of, faults=(day,))
     chosen = next((one for one in found.totals if one.currency == found.currency), None)
     return page(
         request,

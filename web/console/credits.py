@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from books import account, credit
-from books.account import Credit, Customer, Invoice
+from books.account import Credit, Customer, Invoice, Part
 from books.credit import Applied, OutOfDate, Usable
 from rules.cards import looks_like_card_number
 from rules.errors import Fault, shown
@@ -61,11 +61,21 @@ class Open:
         return _address(self.customer.id)
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the window shows: what can be applied, what would be, and what each credit was applied to."""
+
+    found: Open
+    preview: Sequence[Applied]
+    applications: Mapping[int, Sequence[Part]]
+
+
 @router.get("/console/customers/{customer_id}/credits")
 def window(request: Request, at: At, user: Clerk, customer_id: Id, currency: str = "") -> Response:
     """The credits, and what applying all of them would do."""
     with at.reading() as (conn, _):
-        return _shown(request, conn, _open(conn, customer_id, currency), {}, Choice())
+        looked = _looked(conn, _open(conn, customer_id, currency), Choice())
+    return _shown(request, looked, {}, Choice())
 
 
 @router.post("/console/customers/{customer_id}/credits")
@@ -74,8 +84,9 @@ def save(request: Request, at: At, user: Clerk, customer_id: Id, fields: Fields)
     with at.reading() as (conn, _):
         found = _open(conn, customer_id, fields.get("currency", ""))
         choice = _choice(found, fields)
-        if choice.faults or fields.get("do") != "apply":
-            return _shown(request, conn, found, fields, choice)
+        looked = _looked(conn, found, choice)
+    if choice.faults or fields.get("do") != "apply":
+        return _shown(request, looked, fields, choice)
     return _apply(request, at, found, fields, choice, user.name)
 
 
@@ -103,7 +114,8 @@ def _apply(request: Request, at: Office, found: Open, fields: Mapping[str, str],
         problem = Fault("apply", "", "nothing was applied", "Choose a credit with something left, and what is owed")
         choice = Choice(choice.credit_id, choice.invoice_ids, [problem])
     with at.reading() as (conn, _):
-        return _shown(request, conn, _open(conn, customer_id, currency), fields, choice)
+        looked = _looked(conn, _open(conn, customer_id, currency), choice)
+    return _shown(request, looked, fields, choice)
 
 
 @router.get("/console/customers/{customer_id}/credits/applications/{allocation_id}/undo")
@@ -133,15 +145,17 @@ def _undo_shown(
     request: Request, at: Office, customer_id: int, allocation_id: int, reason: str, faults: Sequence[Fault] = ()
 ) -> Response:
     with at.reading() as (conn, _):
-        return page(
-            request,
-            "console/credit_undo.html",
-            422 if faults else 200,
-            customer=account.customer(conn, customer_id),
-            part=account.application(conn, customer_id, allocation_id),
-            reason="" if looks_like_card_number(reason) else reason,  # C1: never echoed
-            faults=faults,
-        )
+        customer = account.customer(conn, customer_id)
+        part = account.application(conn, customer_id, allocation_id)
+    return page(
+        request,
+        "console/credit_undo.html",
+        422 if faults else 200,
+        customer=customer,
+        part=part,
+        reason="" if looks_like_card_number(reason) else reason,  # C1: never echoed
+        faults=faults,
+    )
 
 
 def _address(customer_id: int) -> str:
@@ -207,23 +221,28 @@ def _said(found: Open, applied: Sequence[Applied]) -> str:
     return f"Applied {total} to {'invoice' if len(paid) == 1 else 'invoices'} {named}{more}."
 
 
-def _shown(request: Request, conn: Connection, found: Open, fields: Mapping[str, str], choice: Choice) -> Response:
-    """The window; for htmx only the part that tells what would be applied."""
+def _looked(conn: Connection, found: Open, choice: Choice) -> Looked:
     preview: list[Applied] = []
     if found.currency and not any(one.field != "apply" for one in choice.faults):
         preview = credit.preview(conn, found.customer.id, found.currency, choice.invoice_ids, choice.credit_id)
+    applications = account.applications(conn, [one.id for one in found.credits], APPLICATIONS_SHOWN)
+    return Looked(found, preview, applications)
+
+
+def _shown(request: Request, looked: Looked, fields: Mapping[str, str], choice: Choice) -> Response:
+    """The window; for htmx only the part that tells what would be applied."""
     part = request.headers.get("HX-Request")
     return page(
         request,
         "console/credits_preview.html" if part else "console/credits.html",
         422 if choice.faults and not part else 200,
-        found=found,
+        found=looked.found,
         form={name: "" if looks_like_card_number(said) else said for name, said in fields.items()},
         faults=choice.faults,
-        preview=preview,
-        preview_total=sum(one.amount_minor for one in preview),
-        numbers={one.id: one for one in found.invoices},
-        applications=account.applications(conn, [one.id for one in found.credits], APPLICATIONS_SHOWN),
+        preview=looked.preview,
+        preview_total=sum(one.amount_minor for one in looked.preview),
+        numbers={one.id: one for one in looked.found.invoices},
+        applications=looked.applications,
         most=APPLICATIONS_SHOWN,
         credits_most=CREDITS_SHOWN,
     )

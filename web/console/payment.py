@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from books import foresee, people, proposals, views
-from books.foresee import Foreseen
+from books import refund as refunding
+from books.foresee import Foreseen, ForeseenRefund
 from books.people import User
 from books.proposals import Proposal
 from books.views import Attempt, ReversalStatus, Story
 from rules.cards import looks_like_card_number
-from rules.errors import Fault, MoveRefused
+from rules.errors import Fault, MoveRefused, RequestRefused
 from rules.people import Role, within
 from rules.requests import check_words
 from web.office import At, Id, Office
@@ -61,7 +63,10 @@ class LeadsBack(APIRoute):
                 return await handle(request)
             except MoveRefused as refused:
                 address = address_of(int(request.path_params["payment_id"]))
-                return page(request, "console/move_refused.html", 409, refused=refused, address=address)
+                # In a thread, as every page: its header asks the database.
+                return await run_in_threadpool(
+                    page, request, "console/move_refused.html", 409, refused=refused, address=address
+                )
 
         return answer
 
@@ -72,6 +77,7 @@ class ToDecide:
 
     proposal: Proposal | None  # a second person approves it
     foreseen: Foreseen | None  # what approving would do, where it is a void that can still be made
+    refund: ForeseenRefund | None  # the same of a refund of a posted payment
     reversal: ReversalStatus | None  # shall the amount be returned to the card? (R12)
     alone: bool  # whether this user may say yes to that without a second person
     unsure: Attempt | None  # a charge whose outcome a person may know
@@ -98,6 +104,8 @@ def shown(
         story = views.story(conn, payment_id)
         customer_id = views.customer(conn, story.payment.customer)
         to_decide = _to_decide(conn, story, user)
+        charged = story.payment.charged_minor is not None
+        charge = refunding.charge(conn, payment_id) if charged else None
     said = {name: "" if looks_like_card_number(value) else value for name, value in (form or {}).items()}
     return page(
         request,
@@ -107,6 +115,7 @@ def shown(
         payment=story.payment,
         customer_id=customer_id,
         decide=to_decide,
+        charge=charge,
         supervises=user.role.may(Role.SUPERVISOR),
         cancellable=story.payment.state in CAN_BE_CANCELLED and not story.payment.cancel_wish_by,
         form=said,
@@ -117,7 +126,8 @@ def shown(
 def _to_decide(conn: Connection, story: Story, user: User) -> ToDecide:
     payment = story.payment
     proposal = proposals.open_of(conn, payment.payment_id)
-    waiting = [one for one in story.reversals if one.state in ("refund_awaiting_approval", "failed")]
+    voids = [one for one in story.reversals if one.purpose == "void"]
+    waiting = [one for one in voids if one.state in ("refund_awaiting_approval", "failed")]
     reversal = waiting[-1] if waiting and proposal is None else None
     sales = [one for one in story.attempts if one.operation == "sale"]
     open_sales = [one for one in sales if one.state in ("unknown", "review")]
@@ -127,7 +137,8 @@ def _to_decide(conn: Connection, story: Story, user: User) -> ToDecide:
     asked = proposal or reversal or unsure or owed_less
     return ToDecide(
         proposal=proposal,
-        foreseen=foresee.void(conn, payment.payment_id) if _voids(proposal) and payment.state == "posted" else None,
+        foreseen=_possible(foresee.void, conn, proposal, proposals.VOID),
+        refund=_possible(foresee.refund, conn, proposal, proposals.PART),
         reversal=reversal,
         alone=reversal is not None and within(reversal.amount_minor, user.refund_limit_minor),
         unsure=unsure,
@@ -136,8 +147,18 @@ def _to_decide(conn: Connection, story: Story, user: User) -> ToDecide:
     )
 
 
-def _voids(proposal: Proposal | None) -> bool:
-    return proposal is not None and proposal.kind == proposals.VOID
+Seen = TypeVar("Seen")
+
+
+def _possible(look: Callable[..., Seen], conn: Connection, proposal: Proposal | None, kind: str) -> Seen | None:
+    """What approving a proposal of a kind would do; None for another kind, or where that can't be done any more."""
+    if proposal is None or proposal.kind != kind:
+        return None
+    amount = (proposal.amount_minor,) if kind == proposals.PART else ()
+    try:
+        return look(conn, proposal.payment_id, *amount)
+    except (MoveRefused, RequestRefused):
+        return None
 
 
 def _deciders(conn: Connection, proposal: Proposal | None) -> tuple[str, ...]:

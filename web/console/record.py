@@ -38,33 +38,32 @@ def window(
         # One more than is shown tells whether there are more.
         invoices = account.invoices(conn, customer_id, show, INVOICES_SHOWN + 1, after)
         payments = views.payments_of(conn, customer_id, PAYMENTS_SHOWN + 1, before)
-        return page(
-            request,
-            "console/record.html",
-            customer=customer,
-            show=show,
-            shows=tuple(Show),
-            after=after,
-            before=before,
-            invoices=invoices[:INVOICES_SHOWN],
-            more_invoices=len(invoices) > INVOICES_SHOWN,
-            balances=account.balances(conn, customer_id, at.today(now)),
-            payments=payments[:PAYMENTS_SHOWN],
-            more_payments=len(payments) > PAYMENTS_SHOWN,
-            credits=account.credits_of(conn, customer_id),
-            history=account.history(conn, customer_id),
-        )
+        balances = account.balances(conn, customer_id, at.today(now))
+        kept = account.credits_of(conn, customer_id)
+        history = account.history(conn, customer_id)
+    return page(
+        request,
+        "console/record.html",
+        customer=customer,
+        show=show,
+        shows=tuple(Show),
+        after=after,
+        before=before,
+        invoices=invoices[:INVOICES_SHOWN],
+        more_invoices=len(invoices) > INVOICES_SHOWN,
+        balances=balances,
+        payments=payments[:PAYMENTS_SHOWN],
+        more_payments=len(payments) > PAYMENTS_SHOWN,
+        credits=kept,
+        history=history,
+    )
 
 
 @router.get("/console/customers/{customer_id}/invoices/{invoice_id}")
 def invoice_page(request: Request, at: At, user: Clerk, customer_id: Id, invoice_id: Id) -> Response:
     """An invoice and what paid it, what was undone struck through."""
     with at.reading() as (conn, _):
-        return page(
-            request,
-            "console/invoice.html",
-            customer=account.customer(conn, customer_id),
-            invoice=account.invoice(conn, customer_id, invoice_id),
-            parts=account.paid_by(conn, invoice_id, PARTS_SHOWN),
-            most=PARTS_SHOWN,
-        )
+        customer = account.customer(conn, customer_id)
+        invoice = account.invoice(conn, customer_id, invoice_id)
+        parts = account.paid_by(conn, invoice_id, PARTS_SHOWN)
+    return page(request, "console/invoice.html", customer=customer, invoice=invoice, parts=parts, most=PARTS_SHOWN)
