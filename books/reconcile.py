@@ -70,7 +70,7 @@ class Difference:
     amount_minor: int
     currency: str
     at: datetime | None
-    reference: int | None
+    reference: str | None  # in decimal digits: more than a program may take for a number
     transaction_id: str
     payment_id: int | None
     ours_minor: int | None
@@ -295,8 +295,8 @@ def _missing_there(
 # ---- looking at what was stored -------------------------------------------------------------------------------------
 
 _DIFFERENCES: Final = text("""
-    SELECT finding, line, kind, state, amount_minor, currency, at, reference, transaction_id, payment_id, ours_minor,
-           ours_state, why, became
+    SELECT finding, line, kind, state, amount_minor, currency, at, CAST(reference AS text) AS reference,
+           transaction_id, payment_id, ours_minor, ours_state, why, became
     FROM report_lines WHERE report_id = :id
     ORDER BY array_position(CAST(:order AS text[]), finding), line, id LIMIT :most""")
 _OPEN: Final = text("""

@@ -178,6 +178,8 @@ def _record(at: Office, report_id: int, by: str) -> dict[str, int]:
             break
         recorded["lines"] += done.lines
         recorded["refunds"] += done.lines
+    if recorded["reversals"]:
+        at.wake.reversals("void")
     return recorded
 
 
@@ -234,7 +236,7 @@ def _difference(one: Difference) -> tuple[object, ...]:
     from rules.money import for_people
 
     there = "" if one.line is None else f"{one.kind} {for_people(one.amount_minor, one.currency)}"
-    here = one.ours_state or ""
+    here = "" if one.ours_minor is None else f"{one.ours_state} {for_people(one.ours_minor, one.currency)}"
     why = f"{one.why} (now {one.became})" if one.became else one.why
     return _WORDS[one.finding], one.line, one.payment_id, there, here, why
 

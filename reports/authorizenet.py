@@ -54,7 +54,7 @@ _TIME: Final = "%d-%b-%Y %I:%M:%S %p"
 
 def _read(row: Row, zone: tzinfo) -> ReportLine | None:
     transaction_id = row.get("Transaction ID")
-    if not transaction_id:
+    if not transaction_id or not (row.get("Transaction Type") or row.get("Submit Date/Time")):
         return None
     kind_said, state_said = row.get("Transaction Type"), row.get("Transaction Status")
     kind, state = _TYPES.get(plainly(kind_said), Kind.OTHER), _STATES.get(plainly(state_said))
@@ -76,7 +76,7 @@ def _read(row: Row, zone: tzinfo) -> ReportLine | None:
         at=_moment(row, zone),
         reference=merchant_reference(row.get("Invoice Number")),
         transaction_id=transaction_id,
-        sale_transaction_id=original if original.isdecimal() else "",
+        sale_transaction_id=original if original.isdecimal() and original != "0" else "",
         said=f"{kind_said}, {state_said}",
     )
 

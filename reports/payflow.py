@@ -33,8 +33,8 @@ _TIMES: Final = (
 
 def _read(row: Row, zone: tzinfo) -> ReportLine | None:
     pnref = row.get("Transaction ID", "PNREF")
-    if not pnref:
-        return None
+    if not pnref or not (row.get("Type", "Transaction Type") or row.get("Time", "Transaction Time")):
+        return None  # a total
     currency = "USD"
     for column in ("Currency", "Currency Code"):
         if row.get(column):
