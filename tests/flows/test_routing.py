@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ import redis
 from sqlalchemy import Engine
 
 from books.outcome import Heard
-from rules.outcomes import Approved, Evidence
+from rules.outcomes import Approved, Evidence, Failed, FailureClass
 from sandbox.client import SandboxProcess, answer, close, hold, page, reset
+from sandbox.scenarios import Step
 from tasks.charge import record, sentence
-from tests.flows.house import VISA, House, build, card, settings_for
+from tests.faults.plant import numbers
+from tests.flows.house import VISA, House, at_once, build, card, settings_for
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 BUSY, SET_UP, DECLINED = answer("106"), answer("1"), answer("12")
@@ -317,6 +320,18 @@ def test_when_all_of_a_route_rest_it_waits(opened: Open) -> None:
     house.sandbox.client.clear()
 
 
+def test_one_that_failed_does_not_turn_in_a_circle(opened: Open) -> None:
+    """E6: the second gateway rests, the first one just failed: the payment waits and is not sent back at once."""
+    house = opened(DEFRAY_GATEWAY_FAIL_MAX="5")
+    bill_many(house, 1)
+    house.context.breakers.hear([("plugnpay", Failed(FailureClass.BUSY, "x"))] * 5)
+    house.sandbox.client.scenario(before=[BUSY], operation="sale", gateway="payflow", times=0)
+    [payment] = pay_many(house, 0, 1)
+    house.charge()
+    assert sold(house, payment) == [("payflow", "failed")]
+    assert house.payment(payment).reason.startswith("waits: plugnpay is rested")
+
+
 def test_after_the_rest_a_few_calls_try(opened: Open, broker: redis.Redis) -> None:
     """E6: when the rest is over three calls find out; the others wait for what they learn, then all goes on."""
     house = opened("*=payflow", DEFRAY_WHEN_RESTED="wait")
@@ -396,3 +411,60 @@ def test_without_redis_cards_are_charged(opened: Open) -> None:
     house.charge()
     assert {house.state(payment) for payment in payments} == {"posted"}
     assert house.sandbox.client.card(VISA).charged == 5
+
+
+# ---- all of it at once ----------------------------------------------------------------------------------------------
+
+FAULTS: dict[str, dict[str, list[Step]]] = {
+    "busy": {"before": [BUSY]},
+    "refuses us": {"before": [SET_UP]},
+    "closed unheard": {"before": [close()]},
+    "booked, and reset": {"after": [reset()]},
+    "a page": {"before": [page(503)]},
+    "booked, and a page": {"after": [page(502)]},
+    "declined": {"before": [answer("51")]},
+}
+PLUGNPAY_SAYS = {
+    "busy": {"before": [close()]},
+    "refuses us": {"before": [page(500)]},
+    "declined": {"before": [close()]},
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_fails_every_card_is_charged_once(opened: Open, broker: redis.Redis, seed: int) -> None:
+    """E5, E6: three workers, two gateways that fail in every way, rests, a flushed Redis: one charge a payment."""
+    chance = random.Random(seed)
+    workers = [opened("*=payflow:1+plugnpay:1>plugnpay>payflow", DEFRAY_READ_TIMEOUT="3") for _ in range(3)]
+    house, cards = workers[0], numbers("4539", 36)
+    bill_many(house, len(cards))
+    payments = [house.pay(1000, card(one), customer=f"C-{place}") for place, one in enumerate(cards)]
+    for one in cards:
+        for gateway in ("payflow", "plugnpay"):
+            name = chance.choice([*FAULTS, "none", "none"])
+            if name != "none":
+                fault = PLUGNPAY_SAYS.get(name, FAULTS[name]) if gateway == "plugnpay" else FAULTS[name]
+                times = chance.choice([1, 2])
+                house.sandbox.client.scenario(
+                    before=fault.get("before", []),
+                    after=fault.get("after", []),
+                    card=one,
+                    gateway=gateway,
+                    operation="sale",
+                    times=times,
+                )
+    for turn in range(40):
+        at_once(*(worker.charge for worker in workers))
+        house.look_up()
+        if turn == 2:
+            broker.flushdb()
+        house.advance(hours=1 if turn < 8 else 24)
+    charged = [house.sandbox.client.card(one).charged for one in cards]
+    assert charged == [1 if house.state(payment) == "posted" else 0 for payment in payments]
+    assert [house.state(payment) for payment in payments].count("posted") > 30
+    elsewhere = house.rows(
+        "SELECT p.id FROM payments p JOIN gateway_transactions t ON t.payment_id = p.id AND t.state = 'approved'"
+        " WHERE t.operation = 'sale' AND t.gateway <> p.gateway"
+    )
+    assert elsewhere == []
+    assert house.rows("SELECT 1 FROM gateway_transactions WHERE gateway = 'plugnpay' AND state = 'approved'")
