@@ -22,9 +22,12 @@ HEADER_MAX = 1_000
 """Characters that are kept of a header."""
 
 
-@router.post("/v1/notices/{gateway}", status_code=202)
+@router.post("/v1/notices/{gateway}")
 async def take_notice(gateway: str, request: Request, at: At) -> Response:
-    """202 as soon as it is kept, also where it came before; 404 where none are taken, 429 where too many come."""
+    """200 as soon as it is kept, also where it came before; 404 where none are taken, 429 where too many come.
+
+    Not 202: whether Authorize.Net, which gives up an endpoint that fails, takes any but 200 for a yes is not said.
+    """
     headers = at.settings.notice_headers.get(gateway)
     if headers is None:
         return problem(404, "No notices are taken here", "Name a gateway that notices are configured for.")
@@ -34,7 +37,7 @@ async def take_notice(gateway: str, request: Request, at: At) -> Response:
         answer = problem(429, "Too many notices", "Send it again later.")
         answer.headers["Retry-After"] = "60"
         return answer
-    return Response(status_code=202, background=BackgroundTask(at.wake.notices) if stored == "new" else None)
+    return Response(status_code=200, background=BackgroundTask(at.wake.notices) if stored == "new" else None)
 
 
 def _store(at: Office, gateway: str, headers: dict[str, str], body: bytes) -> Stored:
