@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from typing import Final
 
+from rules.cards import looks_like_card_number
 from rules.errors import Fault, shown
 from rules.money import parse_decimal, to_decimal
 
@@ -33,6 +34,8 @@ class Role(StrEnum):
 def check_name(name: str) -> str | Fault:
     """A user's name in small letters, or what is wrong with it."""
     tidy = name.strip().lower()
+    if looks_like_card_number(tidy):  # it would stand in every record of what its user does (C1)
+        return Fault("name", "", "looks like a card number", "Give another name")
     if _NAME.fullmatch(tidy):
         return tidy
     return Fault("name", shown(name), "not a user name", "Give 1 to 64 letters, digits and . _ - @, no blanks")

@@ -114,3 +114,21 @@ def test_no_question_on_the_event_loop(ada: Visitor, books: Books, connections: 
     old = ada.client.post(f"{customer}/payment", data={"csrf_token": "old", "amount": "1.00"}, headers=ours)
     assert (old.status_code, "logged in again" in old.text) == (403, True)
     assert connections == []
+
+
+@pytest.mark.parametrize("typed", [VISA, "4111 1111 1111 1111"])
+def test_cards_in_other_fields(ada: Visitor, books: Books, typed: str) -> None:
+    """C1: wherever a card's number is typed, it is not shown again, and nobody gets it for a name."""
+    ada.get("/console/users")
+    answers = [
+        ada.post("/console/users", name=typed, role="clerk"),
+        ada.post("/console/users", name="bob", role=typed, void_limit=typed, refund_limit=typed),
+        ada.post("/console/users/ann", role="none", void_limit=typed, refund_limit=typed),
+        ada.get("/console/aging", params={"as_of": typed}),
+        ada.get(f"/console/customers/{books.bill()}/statement", params={"from": typed, "to": typed, "currency": typed}),
+        ada.get("/console/login", params={"next": typed}),
+        ada.get("/console/login", params={"next": f"/console/customers/{typed}"}),
+        ada.get("/console/users"),
+    ]
+    assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 422, 200, 200, 200]
+    assert not [answer.url for answer in answers if typed in answer.text]

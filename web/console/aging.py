@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from books import aging
 from books.aging import Aging, Owes
+from rules.cards import looks_like_card_number
 from rules.errors import Fault, RequestRefused
 from rules.money import for_people, to_decimal
 from rules.requests import POST_DATE_REACH, parse_day
@@ -57,7 +58,8 @@ def window(
             zone = at.settings.business_time_zone
             found = aging.standing(conn, day, zone, currency, SHOWN + 1, (number - 1) * SHOWN)
     if isinstance(day, Fault):
-        return page(request, "console/aging.html", 422, day=None, today=today, given=as_of, faults=(day,))
+        given = "" if looks_like_card_number(as_of) else as_of
+        return page(request, "console/aging.html", 422, day=None, today=today, given=given, faults=(day,))
     chosen = next((one for one in found.totals if one.currency == found.currency), None)
     return page(
         request,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from books import guesses, passwords, people, sessions
 from books.people import User
+from rules.cards import looks_like_card_number
 from rules.people import check_name
 from web import devices, resume, rights, second_factor
 from web.errors import SECOND_STEP
@@ -36,7 +37,7 @@ def console() -> Response:
 @router.get("/console/login")
 def form(request: Request, next: str = "") -> Response:  # noqa: A002 - what it is called in addresses
     """The form; bound to this browser before anybody is logged in."""
-    return resume.login_page(request, next)
+    return resume.login_page(request, _address(next))
 
 
 @router.post("/console/login")
@@ -47,7 +48,7 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
     user, refusal = _checked(request, at, name if isinstance(name, str) else "", fields.get("password", ""))
     if user is None:
         status = 429 if refusal == _TOO_MANY else 401
-        return resume.login_page(request, fields.get("next", ""), refusal, status, resume.carried(fields))
+        return resume.login_page(request, _address(fields.get("next", "")), refusal, status, resume.carried(fields))
     due = user.two_factor or user.role in at.settings.web_two_factor_roles
     token = rights.drawn()
     with at.transaction() as (conn, now):
@@ -126,7 +127,7 @@ def _second_page(
         "console/second_step.html",
         status,
         csrf_token=rights.csrf_token(token),
-        next=fields.get("next", ""),
+        next=_address(fields.get("next", "")),
         kept=resume.carried(fields),
         refusal=refusal,
         offer=None if user.two_factor else second_factor.offered(at, user, token, fields.get("offer", "")),
@@ -134,17 +135,15 @@ def _second_page(
 
 
 def _entered(request: Request, at: Office, fields: Mapping[str, str], user: User, token: str) -> Response:
-    wanted, kept = fields.get("next", ""), resume.carried(fields)
-    if kept:
-        answer = resume.shown_again(request, user, token, kept)
-    else:
-        answer = go(wanted if _is_of_console(wanted) else _START)
+    kept, wanted = resume.carried(fields), _address(fields.get("next", ""))
+    answer = resume.shown_again(request, user, token, kept) if kept else go(wanted or _START)
     rights.begin_session(request, answer, token)
     devices.remember(request, answer, at, user.name)
     return answer
 
 
-def _is_of_console(address: str) -> bool:
-    """No way to elsewhere: only a path of ours, of plain characters, that climbs nowhere."""
-    plain = address.isascii() and address.isprintable() and not set(address) & set("\\%")
-    return plain and address.startswith("/console/") and "//" not in address and "/.." not in address
+def _address(wanted: str) -> str:
+    """Where somebody wanted to go; "" for elsewhere: only a path of ours, of plain characters, that climbs nowhere."""
+    plain = wanted.isascii() and wanted.isprintable() and not set(wanted) & set("\\%")
+    ours = plain and wanted.startswith("/console/") and "//" not in wanted and "/.." not in wanted
+    return wanted if ours and not looks_like_card_number(wanted) else ""

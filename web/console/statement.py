@@ -18,6 +18,7 @@ from books.statement import Statement
 from papers.statement import said_of, statement_file_name, statement_pdf
 from rules.errors import Fault, RequestRefused, shown
 from web.console.aging import day_of
+from web.console.form_words import without_card_numbers
 from web.console.receipt import PDF
 from web.office import At, Id, Office
 from web.pages import page
@@ -45,8 +46,9 @@ def window(
     request: Request, at: At, user: Clerk, customer_id: Id, first: From = "", to: str = "", currency: str = ""
 ) -> Response:
     """The statement; without days the current quarter up to today."""
+    asked = {"from": first, "to": to, "currency": currency}
     with at.reading() as (conn, now):
-        found = _chosen(conn, at, now, customer_id, {"from": first, "to": to, "currency": currency})
+        found = _chosen(conn, at, now, customer_id, asked)
     shown_now = found.statement
     return page(
         request,
@@ -56,11 +58,7 @@ def window(
         currencies=found.currencies,
         statement=shown_now,
         aging=found.aging,
-        form={
-            "from": shown_now.first.isoformat() if shown_now else first,
-            "to": shown_now.last.isoformat() if shown_now else to,
-            "currency": shown_now.currency if shown_now else currency,
-        },
+        form=_shown_again(shown_now) if shown_now else without_card_numbers(asked),
         faults=found.faults,
         said_of=said_of,
         business=at.settings.business_name,
@@ -77,6 +75,10 @@ def paper(at: At, user: Clerk, customer_id: Id, first: From = "", to: str = "", 
     pdf = statement_pdf(found.statement, found.customer, found.aging, at.settings.business_name)
     name = statement_file_name(found.statement)
     return Response(pdf, media_type=PDF, headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+
+def _shown_again(one: Statement) -> Mapping[str, str]:
+    return {"from": one.first.isoformat(), "to": one.last.isoformat(), "currency": one.currency}
 
 
 def _chosen(conn: Connection, at: Office, now: datetime, customer_id: int, asked: Mapping[str, str]) -> _Chosen:

@@ -13,6 +13,7 @@ from books import passwords, people
 from books.people import User
 from rules.errors import Fault, MoveRefused, RequestRefused, shown
 from rules.people import Role, check_limit, check_name, limit_in_words
+from web.console.form_words import without_card_numbers
 from web.office import At, Office
 from web.pages import go, page
 from web.rights import Admin, Fields
@@ -162,7 +163,7 @@ def _list(request: Request, at: Office, entered: Mapping[str, str], faults: tupl
         422 if faults else 200,
         people=[(one, *_limits(one)) for one in known],
         must=at.settings.web_two_factor_roles,
-        entered={"name": "", "role": "clerk", "void_limit": "", "refund_limit": "", **entered},
+        entered={"name": "", "role": "clerk", "void_limit": "", "refund_limit": "", **without_card_numbers(entered)},
         faults=faults,
     )
 
@@ -184,7 +185,7 @@ def _one(
         422 if faults else 200,
         who=who,
         must=who.role in at.settings.web_two_factor_roles,
-        entered={**present, **(entered or {})},
+        entered={**present, **without_card_numbers(entered or {})},
         faults=faults,
     )
 
