@@ -14,7 +14,7 @@ from books import void as voiding
 from books.people import User
 from rules.errors import Fault, MoveRefused, NotFound
 from rules.people import Role, within
-from web.console import void
+from web.console import refund_part, void
 from web.console.payment import CAN_BE_CANCELLED, LeadsBack, address_of, reason_of, shown
 from web.office import At, Id, Office
 from web.pages import go, page
@@ -42,12 +42,7 @@ def refund(at: At, user: Supervisor, payment_id: Id) -> Response:
             proposals.propose_refund(conn, payment_id, f"{reversal.reason}", now, user.name)
     if not alone:
         return go(address_of(payment_id), "Nothing is returned yet: a second person must approve it.")
-    return _refunding(at, payment_id)
-
-
-def _refunding(at: Office, payment_id: int) -> Response:
-    at.wake.reversals("refund", payment_id)
-    return go(f"{address_of(payment_id)}/progress")
+    return refund_part.after(at, payment_id)
 
 
 @router.post("/console/payments/{payment_id}/keep")
@@ -73,13 +68,17 @@ def approve(request: Request, at: At, user: Supervisor, payment_id: Id, proposal
     done: proposals.Approved | None = None
     faults: tuple[Fault, ...] = ()
     with at.transaction() as (conn, now):
-        if _proposed(conn, payment_id, proposal_id).kind == proposals.VOID:
+        proposal = _proposed(conn, payment_id, proposal_id)
+        if proposal.kind == proposals.VOID:
             faults = void.not_as_shown(fields, foresee.void(conn, payment_id))
+        elif proposal.kind == proposals.PART:
+            _, faults = refund_part.foreseen(conn, payment_id, proposal.amount_minor)
+            faults = faults or refund_part.not_as_shown(fields, conn, payment_id)
         if not faults:
             done = proposals.approve(conn, proposal_id, at.today(now), now, user.name)
     if done is None:
         return shown(request, at, user, payment_id, fields, faults)
-    return void.after(at, done.voided) if done.voided else _refunding(at, payment_id)
+    return void.after(at, done.voided) if done.voided else refund_part.after(at, payment_id)
 
 
 @router.post("/console/payments/{payment_id}/proposals/{proposal_id}/refuse")
@@ -91,7 +90,7 @@ def refuse(request: Request, at: At, user: Supervisor, payment_id: Id, proposal_
     with at.transaction() as (conn, now):
         _proposed(conn, payment_id, proposal_id)
         proposal = proposals.refuse(conn, proposal_id, reason, now, user.name)
-    return go(address_of(payment_id), f"The {proposal.kind} is refused. {proposal.asked_by} sees it here.")
+    return go(address_of(payment_id), f"The {proposal.deed} is refused. {proposal.asked_by} sees it here.")
 
 
 @router.post("/console/payments/{payment_id}/proposals/{proposal_id}/withdraw")
@@ -100,7 +99,7 @@ def withdraw(at: At, user: Supervisor, payment_id: Id, proposal_id: Id) -> Respo
     with at.transaction() as (conn, now):
         _proposed(conn, payment_id, proposal_id)
         proposal = proposals.withdraw(conn, proposal_id, now, user.name)
-    return go(address_of(payment_id), f"You no longer ask for the {proposal.kind}.")
+    return go(address_of(payment_id), f"You no longer ask for the {proposal.deed}.")
 
 
 def _proposed(conn: Connection, payment_id: int, proposal_id: int) -> proposals.Proposal:

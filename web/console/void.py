@@ -66,8 +66,8 @@ def save(request: Request, at: At, user: Supervisor, payment_id: Id, fields: Fie
 
 def after(at: Office, done: voiding.Voided) -> Response:
     """Where to go once a payment is void and that is committed: to its progress where a charge goes back."""
-    if done.reversal_id is not None:
-        at.wake.reversals("void", done.payment_id)
+    if done.next_step is not None:
+        at.wake.reversals(done.next_step, done.payment_id)
         return go(f"{address_of(done.payment_id)}/progress")
     return go(address_of(done.payment_id), f"Payment {done.payment_id} is void.")
 

@@ -36,9 +36,17 @@ WORDS: Final = {
         "The gateway could not void the charge any more. Return the amount by a refund, or keep it.",
     ),
     Kind.FAILED: ("The amount did not get back to the card", "Try the refund again, or keep the amount."),
+    Kind.DISPUTE: (
+        "Disputed by the payer’s bank",
+        "Answer the bank in time. Say on the payment’s page how the dispute ended; nothing of it is refunded before.",
+    ),
     Kind.OWED_LESS: (
         "Less is owed than was to be charged",
         "Charge what is owed, charge all of it, or do not charge.",
+    ),
+    Kind.PART_FAILED: (
+        "A refund failed",
+        "It could not be made. If it is still wanted, ask for it again on the payment’s page.",
     ),
     Kind.MAIL: ("A receipt could not be sent", "Compare the address, and send it again."),
 }
