@@ -86,19 +86,20 @@ def _blocks(file: TextIO) -> Iterator[str]:
 
 
 def _lines(file: TextIO, form: Form, zone: tzinfo) -> Lines:
-    rows, places = _below_header(file, form)
+    rows, header = _below_header(file, form)
+    places = _places(header)
     for number, cells in rows:
         if not any(cell and not cell.isspace() for cell in cells):
             continue
-        if _names_all({plainly(cell) for cell in cells}, form):
+        if cells[0] == header[0] and _names_all({plainly(cell) for cell in cells}, form):
             places = _places(cells)  # the header once more, at a new page or section
             continue
         if (line := form.read(Row(number, cells, places), zone)) is not None:
             yield line
 
 
-def _below_header(file: TextIO, form: Form) -> tuple[Iterator[tuple[int, list[str]]], dict[str, int]]:
-    """The rows below the header, and where its columns stand; above it may be titles."""
+def _below_header(file: TextIO, form: Form) -> tuple[Iterator[tuple[int, list[str]]], list[str]]:
+    """The rows below the header, and its cells; above it may be titles."""
     seen = 0
     best: list[str] = []
     for raw in iter(lambda: file.readline(LINE_MAX), ""):
@@ -110,7 +111,7 @@ def _below_header(file: TextIO, form: Form) -> tuple[Iterator[tuple[int, list[st
                 continue
             names = {plainly(cell) for cell in cells}
             if _names_all(names, form):
-                return _rows(file, delimiter, seen), _places(cells)
+                return _rows(file, delimiter, seen), cells
             if len(cells) > len(best):
                 best = cells
         if seen >= HEAD_MAX:

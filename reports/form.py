@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 from rules.errors import Fault, RequestRefused, shown
@@ -50,15 +51,14 @@ class Row:
         return amount
 
     def moment(self, column: str, zone: tzinfo, *patterns: str) -> datetime:
-        """The moment that a column tells, in UTC; `zone` is where it names none. Raises RequestRefused."""
-        said = self.get(column)
-        for pattern in patterns:
-            try:
-                found = datetime.strptime(said, pattern)  # noqa: DTZ007  # the zone is added below
-            except ValueError:
-                continue
-            return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
-        raise self.refuse(column, "not a date or time as this report writes them", "Export the report again")
+        """The moment that a column tells, as ISO 8601 or by a pattern, in UTC; `zone` is where it names none.
+
+        Raises RequestRefused.
+        """
+        found = _moment(self.get(column), patterns)
+        if found is None:
+            raise self.refuse(column, "not a date or time as this report writes them", "Export the report again")
+        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,23 @@ class Form:
     unpack: Packed | None = None  # where it comes in another form, too
 
 
+@lru_cache(maxsize=1024)
 def plainly(column: str) -> str:
     """A column's name as it is compared."""
     return "".join(letter for letter in column.lower() if letter.isalnum() or letter in "[]")
+
+
+def _moment(said: str, patterns: Sequence[str]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(said)  # many times quicker than a pattern
+    except ValueError:
+        pass
+    for pattern in patterns:
+        try:
+            return datetime.strptime(said, pattern)  # noqa: DTZ007  # the zone is the caller's
+        except ValueError:
+            continue
+    return None
 
 
 _AMOUNT: Final = re.compile(r"(?P<whole>[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.(?P<fraction>[0-9]{1,6}))?")

@@ -24,7 +24,6 @@ _UNDER_REVIEW: Final = "126"
 _STATES: Final = {"6": State.PENDING, "7": State.PENDING, "8": State.SETTLED}
 _VOIDED_FROM: Final = 1000
 _TIMES: Final = (
-    "%Y-%m-%d %H:%M:%S",
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
     "%b %d, %Y %I:%M:%S %p",

@@ -23,7 +23,7 @@ _PAYMENTS: Final = "T00"
 _FEES: Final = "T01"
 _STATES: Final = {"P": State.PENDING, "D": State.DECLINED}
 _MINOR: Final = re.compile(r"[0-9]{1,13}")
-_TIMES: Final = ("%Y/%m/%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S%z")
+_TIME: Final = "%Y/%m/%d %H:%M:%S %z"
 
 
 def _read(row: Row, zone: tzinfo) -> ReportLine | None:
@@ -42,7 +42,7 @@ def _read(row: Row, zone: tzinfo) -> ReportLine | None:
         state=_STATES.get(row.get("Transactional Status").upper(), State.SETTLED),
         amount_minor=int(amount),
         currency=row.currency("Gross Transaction Currency"),
-        at=row.moment("Transaction Initiation Date", zone, *_TIMES),
+        at=row.moment("Transaction Initiation Date", zone, _TIME),
         reference=reference,
         transaction_id=row.get("Transaction ID"),
         sale_transaction_id=row.get("PayPal Reference ID") if of_transaction and kind is not Kind.SALE else "",

@@ -41,7 +41,7 @@ def _read(row: Row, zone: tzinfo) -> ReportLine | None:
         state=state,
         amount_minor=abs(row.amount("card-amount", currency)),
         currency=currency,
-        at=row.moment("trans_date", zone, "%Y%m%d", "%Y-%m-%d", "%m/%d/%Y"),
+        at=row.moment("trans_date", zone, "%m/%d/%Y"),
         reference=merchant_reference(order_id),
         transaction_id=order_id,
         sale_transaction_id=order_id,

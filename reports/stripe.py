@@ -19,7 +19,6 @@ _KINDS: Final = {
     "dispute": Kind.CHARGEBACK,
     "fee": Kind.FEE,
 }
-_TIMES: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 def _read(row: Row, zone: tzinfo) -> ReportLine | None:
@@ -39,7 +38,7 @@ def _read(row: Row, zone: tzinfo) -> ReportLine | None:
         state=State.DECLINED if category == "refund_failure" else State.SETTLED,
         amount_minor=abs(row.amount(amount, code)),
         currency=code,
-        at=row.moment("created_utc", UTC, *_TIMES) if row.get("created_utc") else row.moment("created", zone, *_TIMES),
+        at=row.moment("created_utc", UTC) if row.get("created_utc") else row.moment("created", zone),
         reference=merchant_reference(row.get(f"{metadata}[merchant_reference]")),
         transaction_id=intent if kind is Kind.SALE else row.get("source_id"),
         sale_transaction_id=intent,
