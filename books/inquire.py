@@ -37,6 +37,7 @@ from rules.outcomes import (
     Outcome,
     Sighting,
     Standing,
+    Unknown,
 )
 
 
@@ -144,10 +145,10 @@ def _found(sighting: Sighting) -> Outcome | None:
             return approved
         case Found(outcome=Approved() as approved, standing=elsewhere):
             return Held(approved.transaction_id, f"stands_{elsewhere}", "approved, but its money is elsewhere: look")
+        case Found(outcome=Unknown()) | Absent() | NoAnswer():
+            return None
         case Found(outcome=outcome):
             return outcome
-        case Absent() | NoAnswer():
-            return None
     assert_never(sighting)
 
 
@@ -216,7 +217,8 @@ def _send_again(
         currency=sale.currency,
         card_token=payment.card_token,
         invoice_number=fact.invoice_number,
-        recurring=payment.attempts > 1,
+        # As it was begun, so that it is the same bytes: this attempt is counted by now.
+        recurring=payment.attempts - 1 > payment.failures,
     )
 
 

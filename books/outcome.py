@@ -7,7 +7,7 @@ a savepoint with an alarm; its neighbours are recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -210,6 +210,9 @@ def _judge(
                 turns.posts.append(payment)
                 turns.amounts[payment.id] = sale.amount_minor
         case Declined():
+            if state is states.Transaction.REVIEW:
+                # B22: what a review turned down is not asked for again.
+                outcome = replace(outcome, decline=DeclineClass.HARD)
             advised = retry.read_advice(outcome, Brand(payment.card_brand)).decline
             blocks = retry.blocks_card(outcome, Brand(payment.card_brand))
             turns.sales.append(_SaleTurn(sale, "decline", outcome, decline_class=advised, blocks_card=blocks))

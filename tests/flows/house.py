@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Engine, text
 
@@ -211,6 +211,23 @@ class House:
         """Change the tables behind Defray's back."""
         with self.engine.begin() as conn:
             conn.execute(text(statement), values)
+
+
+CREDENTIALS: Final[Mapping[str, Mapping[str, str]]] = {
+    "payflow": {"USER": "sandbox", "VENDOR": "sandbox", "PASSWORD": "sandbox-secret"},
+    "plugnpay": {"PUBLISHER_NAME": "pnpdemo", "PUBLISHER_PASSWORD": "sandbox-secret"},
+    "stripe": {"SECRET_KEY": "sandbox-secret", "ACCOUNT": "acct_sandbox"},
+    "paypal": {"CLIENT_ID": "sandbox", "CLIENT_SECRET": "sandbox-secret", "ACCOUNT": "paypal-sandbox"},
+    "authorizenet": {"LOGIN_ID": "sandbox", "TRANSACTION_KEY": "sandbox-secret"},
+}
+"""The sandbox's credentials for each gateway."""
+
+
+def all_at(gateway: str, sandbox: SandboxProcess) -> dict[str, str]:
+    """Settings by which every card goes to one gateway, whichever; for `settings_for`."""
+    told = {"URL": sandbox.url(gateway), **CREDENTIALS[gateway]}
+    config = {f"DEFRAY_{gateway.upper()}_{key}": value for key, value in told.items()}
+    return {"DEFRAY_GATEWAYS": gateway, "DEFRAY_CARD_ROUTES": f"*={gateway}", **config}
 
 
 def settings_for(sandbox: SandboxProcess, database_url: str, redis_url: str, key_file: str, **more: str) -> Settings:
