@@ -1,4 +1,4 @@
-"""What charts are drawn of: retries that recovered a payment, declines by reason, money by day, what is owed by age.
+"""What charts are drawn of: retries that recovered a payment, declines by reason, money by day.
 
 Reads only. A span of days is found by the BRIN indexes of what only grows; answers have few rows, however long it is.
 """
@@ -53,18 +53,6 @@ class Taken:
     sum_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Aging:
-    """What all customers owe in one currency, by days past due, in minor units."""
-
-    currency: str
-    current_minor: int
-    to_30_minor: int
-    to_60_minor: int
-    to_90_minor: int
-    over_90_minor: int
-
-
 _SOFT: Final = "state = 'declined' AND decline_class LIKE 'soft%'"
 # What never reached the issuer is no attempt of the card: declined sales before the approved one are counted.
 _RECOVERED = text(f"""
@@ -106,16 +94,6 @@ _TAKEN = text("""
     GROUP BY 1, 2 ORDER BY 1, 2""")
 _CURRENCIES = text("""
     SELECT currency FROM journal WHERE post_date BETWEEN :first AND :last GROUP BY 1 ORDER BY count(*) DESC, 1""")
-_AGING = text("""
-    SELECT currency,
-           CAST(coalesce(sum(balance_minor) FILTER (WHERE late <= 0), 0) AS bigint) AS current_minor,
-           CAST(coalesce(sum(balance_minor) FILTER (WHERE late BETWEEN 1 AND 30), 0) AS bigint) AS to_30_minor,
-           CAST(coalesce(sum(balance_minor) FILTER (WHERE late BETWEEN 31 AND 60), 0) AS bigint) AS to_60_minor,
-           CAST(coalesce(sum(balance_minor) FILTER (WHERE late BETWEEN 61 AND 90), 0) AS bigint) AS to_90_minor,
-           CAST(coalesce(sum(balance_minor) FILTER (WHERE late > 90), 0) AS bigint) AS over_90_minor
-    FROM (SELECT currency, balance_minor, CAST(:today AS date) - due_date AS late FROM invoices
-          WHERE state = 'pending') AS owed
-    GROUP BY 1 ORDER BY 1""")
 
 
 def recovered(conn: Connection, since: datetime, until: datetime) -> list[Recovered]:
@@ -149,8 +127,3 @@ def taken(conn: Connection, first: date, last: date, currency: str) -> list[Take
     """What was paid by post date and method, as the journal has it; what went back is not taken off."""
     asked = {"first": first, "last": last, "currency": currency}
     return [Taken(**row._mapping) for row in conn.execute(_TAKEN, asked)]
-
-
-def aging(conn: Connection, today: date) -> list[Aging]:
-    """What is owed now by age and currency: all Pending invoices are read, the one sum that has no span."""
-    return [Aging(**row._mapping) for row in conn.execute(_AGING, {"today": today})]

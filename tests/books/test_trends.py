@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from books import trends
-from books.trends import Aging, Recovered, Retried, Taken
+from books.trends import Recovered, Retried, Taken
 from tests.books.plans import nodes, read_whole
-from tests.flows.house import BILLED, House, card
+from tests.flows.house import House, card
 
 NO_FUNDS = "4000000000009995"
 LOST, FUNDS_LATER = "4000000000009979", "4000050000010006"
@@ -77,19 +77,6 @@ def test_money_by_day_and_method(house: House) -> None:
             Taken(last, "cash", 1, 250),
         ]
         assert trends.currencies(conn, first, last) == ["USD", "EUR"]
-
-
-def test_aging_of_all(house: House) -> None:
-    """What everybody owes, by days past the due date and by currency; what is paid counts no more."""
-    house.bill("C-1", {"A": 100, "B": 200})
-    house.bill("C-2", {"C": 400})
-    house.bill("E-1", {"E": 500}, "EUR")
-    house.do("UPDATE invoices SET due_date = due_date - 31 WHERE number = 'B'")
-    house.pay(100, invoices=["A"])
-    house.work()
-    with house.engine.connect() as conn:
-        assert trends.aging(conn, BILLED) == [Aging("EUR", 500, 0, 0, 0, 0), Aging("USD", 400, 0, 200, 0, 0)]
-        assert trends.aging(conn, BILLED + timedelta(days=1))[0] == Aging("EUR", 0, 500, 0, 0, 0)
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
+from books import clock
+from books.bill import NewInvoice, record_invoices
 from tests.web.conftest import Books, Visitor
 
 
@@ -77,6 +79,17 @@ def test_drawn_and_told(sue: Visitor, books: Books) -> None:
         "19.50 USD",
     ):
         assert words in page
+
+
+def test_owed_as_in_the_aging(sue: Visitor, books: Books) -> None:
+    """What is billed as of a day to come is owed then, and not today: the chart says what the aging says."""
+    books.bill("C-1", {"A": 1250})
+    ahead = date(9000, 1, 1)
+    with books.engine.begin() as conn:
+        record_invoices(conn, [NewInvoice("C-1", "B", ahead, ahead, "USD", 700)], clock.now(conn), "test")
+    for address in ("/console/charts", "/console/aging"):
+        page = sue.get(address).text
+        assert ("12.50 USD" in page, "19.50 USD" in page) == (True, False), address
 
 
 def test_the_span(sue: Visitor, books: Books) -> None:

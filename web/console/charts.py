@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from books import trends
-from books.trends import Aging, Recovered, Taken
+from books import aging, trends
+from books.trends import Recovered, Taken
 from papers.story import DECLINES
 from rules.money import for_people
+from web.console.aging import bars
 from web.office import At
 from web.pages import page
 from web.rights import Supervisor
@@ -21,13 +22,6 @@ from web.rights import Supervisor
 router = APIRouter(include_in_schema=False)
 
 SPANS: Final = (7, 30, 90, 365)
-_AGES: Final = (
-    ("current", "current_minor"),
-    ("1–30 days", "to_30_minor"),
-    ("31–60", "to_60_minor"),
-    ("61–90", "to_90_minor"),
-    ("over 90", "over_90_minor"),
-)
 _SHORT: Final = {
     "soft_technical": "bank not reached",
     "soft_dated": "no funds, a limit",
@@ -51,8 +45,12 @@ def window(
         first = last - (days - 1) * _DAY
         since, until = _span(first, last, at.settings.business_time_zone)
         recovered = trends.recovered(conn, since, until)
-        aging = trends.aging(conn, last)
-        used = [*trends.currencies(conn, first, last), *(r.currency for r in recovered), *(a.currency for a in aging)]
+        owed = aging.standing(conn, last, at.settings.business_time_zone, most=0).totals
+        used = [
+            *trends.currencies(conn, first, last),
+            *(one.currency for one in recovered),
+            *(one.currency for one in owed),
+        ]
         currencies = list(dict.fromkeys(used))
         chosen = currency if currency in currencies else next(iter(currencies), "")
         taken = trends.taken(conn, first, last, chosen)
@@ -78,7 +76,7 @@ def window(
         money=_by_day(taken, first, last, chosen),
         methods=sorted({one.method for one in taken}),
         by_method=_by_method(taken),
-        aging=[_ages(one) for one in aging if one.currency == chosen],
+        aging=[bars(one) for one in owed if one.currency == chosen],
     )
 
 
@@ -126,8 +124,3 @@ def _by_method(taken: Sequence[Taken]) -> dict[date, dict[str, int]]:
     for one in reversed(taken):
         days.setdefault(one.day, {})[one.method] = one.sum_minor
     return days
-
-
-def _ages(aging: Aging) -> list[dict[str, Any]]:
-    sums = [(words, getattr(aging, name)) for words, name in _AGES]
-    return [{"age": words, "sum_minor": minor, "said": for_people(minor, aging.currency)} for words, minor in sums]

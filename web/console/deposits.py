@@ -19,6 +19,7 @@ from rules.money import to_decimal
 from web.office import At
 from web.pages import page
 from web.rights import Supervisor
+from web.spreadsheet import as_text
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +30,6 @@ _COLUMNS: Final = (
     "post_date", "currency", "method", "gateway", "payment", "customer", "customer_name", "number", "card", "what",
     "amount",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _WHAT: Final = {
     "posted": "received",
     "voided": "void",
@@ -102,11 +102,7 @@ def _rows(part: Iterable[Deposit], day: date) -> Iterable[tuple[str, ...]]:
         gateway = one.account.removeprefix("clearing:") if one.account.startswith("clearing:") else ""
         texts = (day.isoformat(), one.currency, one.method, gateway, str(one.payment_id), one.customer,
                  one.customer_name, one.number or "", _card(one), _WHAT[one.kind])  # fmt: skip
-        yield (*map(_text, texts), to_decimal(one.amount_minor, one.currency))
-
-
-def _text(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+        yield (*map(as_text, texts), to_decimal(one.amount_minor, one.currency))
 
 
 def _card(one: Deposit) -> str:
