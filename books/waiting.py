@@ -93,7 +93,10 @@ _FOUND: Final = {
                p.reason AS why
         FROM payments p WHERE p.state = 'review' AND NOT {_HELD}""",
     Kind.PART_FAILED: f"""
-        SELECT r.id AS place, r.payment_id, r.amount_minor, r.currency, r.ended_at AS since, r.reason AS why
+        SELECT r.id AS place, r.payment_id, r.amount_minor, r.currency, r.ended_at AS since,
+               r.reason || ': ' || (SELECT e.why FROM events e
+                                    WHERE e.payment_id = r.payment_id AND e.what = 'reversal.failed'
+                                    ORDER BY e.id DESC LIMIT 1) AS why
         FROM reversals r JOIN payments p ON p.id = r.payment_id
         WHERE r.purpose = 'refund' AND r.state = 'failed' AND r.ended_at > :refunds_since AND p.state = 'posted'
           AND r.id = (SELECT max(n.id) FROM reversals n WHERE n.payment_id = r.payment_id) AND {_NOT_PROPOSED}""",

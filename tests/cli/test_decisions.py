@@ -179,3 +179,113 @@ def test_retry_by_hand(desk: Desk) -> None:
     assert desk.run("retry", payment).exit_code == 1
     none = desk.run("retry", 7, "--now")
     assert (none.exit_code, "waits for no further attempt" in none.stderr) == (1, True)
+
+
+def settled(house: House, amount: int = 6000) -> int:
+    """A posted card payment that a void at the gateway can't undo any more."""
+    payment = charged(house, amount)
+    house.sandbox.client.settle()
+    return payment
+
+
+def test_a_refund_of_a_part(desk: Desk) -> None:
+    """R17: a part, then the rest; what is left is said; `explain` tells it with who and why."""
+    payment = settled(desk.house)
+    asked = desk.ask("refund", payment, "--amount", "12.50", *WHY)
+    reversal = desk.house.reversal(payment).id
+    assert asked == {
+        "payment_id": payment,
+        "reversal_id": reversal,
+        "amount_minor": 1250,
+        "refundable_minor": 4750,
+        "currency": "USD",
+    }
+    desk.house.work()
+    assert desk.ask("status", payment)["refunded_minor"] == 1250
+    assert desk.house.invoices() == {"A": ("pending", 1250)}
+    told = desk.run("explain", payment).stdout
+    assert "sue wanted 12.50 USD refunded (the customer called): the gateway accepted the refund" in told
+    assert "47.50 USD applied to invoices, 12.50 USD refunded." in told
+    rest = desk.run("refund", "--reason", "all of it", payment)
+    assert (rest.exit_code, "A refund of 47.50 USD" in rest.stdout) == (0, True)
+    assert "Still refundable: 0.00 USD." in rest.stdout
+    desk.house.work()
+    assert desk.house.sandbox.client.card("4111111111111111").net == 0
+    assert desk.ask("audit")["passed"]
+
+
+def test_a_refund_that_cannot_be(desk: Desk) -> None:
+    """R17: too much, no amount, no reason, no payment: refused with what is possible, and nothing is sent."""
+    payment = settled(desk.house)
+    for words, code, why in (
+        ((payment, "--amount", "60.01", *WHY), 1, "60.00 USD that can be refunded"),
+        ((payment, "--amount", "lots", *WHY), 1, "amount"),
+        ((payment, "--amount", "0", *WHY), 1, "amount"),
+        ((payment,), 2, "Missing option '--reason'"),
+        (("aprove", payment), 2, "'aprove' is not a number such as 1042."),
+        ((987_654, *WHY), 1, "There is no payment 987654."),
+    ):
+        refused = desk.run("refund", *words)
+        assert (refused.exit_code, why in refused.stderr) == (code, True), refused.output
+    refused = desk.run("refund", payment, "--amount", "60.01", *WHY, "--json")
+    assert (refused.exit_code, '"field": "amount"' in refused.stderr) == (1, True)
+    desk.house.work()
+    assert desk.house.sandbox.client.requests(operation="refund") == []
+
+
+def test_help_for_refunds(desk: Desk) -> None:
+    """The group's help names all three uses; the payment stands for the verb that is left out."""
+    said = desk.run("refund", "--help").stdout
+    for words in ("PAYMENT|approve|keep", "Refund a posted card payment", "approve ", "keep "):
+        assert words in said
+    assert "Usage: defray refund PAYMENT [OPTIONS]" in desk.run("refund", "1042", "--help").stdout
+    assert "Usage: defray refund approve [OPTIONS] PAYMENT" in desk.run("refund", "approve", "--help").stdout
+
+
+def test_a_void_after_a_refund_of_a_part(desk: Desk) -> None:
+    """R11: no void is sent any more: with --refund ask it says which refund waits for an answer."""
+    payment = settled(desk.house)
+    desk.run("refund", payment, "--amount", "10", *WHY)
+    assert desk.run("void", payment, *WHY).exit_code == 1
+    desk.house.work()
+    said = desk.run("void", payment, "--refund", "ask", *WHY)
+    assert f"Only a refund can return its charge: `defray refund approve|keep {payment}`." in said.stdout
+    desk.ask("refund", "approve", payment)
+    desk.house.work()
+    assert desk.house.sandbox.client.card("4111111111111111").net == 0
+
+
+def test_a_dispute(desk: Desk) -> None:
+    """R17: opened, it holds what it is over; lost, invoices are owed again; the story tells both."""
+    payment = settled(desk.house)
+    opened = desk.ask("dispute", "open", payment, "--case", "CB-1", "--amount", "20", *WHY)
+    assert opened == {"payment_id": payment, "case": "CB-1", "state": "open", "new": True}
+    assert "was known already" in desk.run("dispute", "open", payment, "--case", "CB-1", *WHY).stdout
+    status = desk.run("status").stdout
+    assert f"payment {payment}: case CB-1: the customer called" in status
+    assert desk.run("refund", payment, "--amount", "40.01", *WHY).exit_code == 1
+    assert desk.run("void", payment, *WHY).exit_code == 1
+    assert "has no dispute" in desk.run("dispute", "won", payment, "--case", "CB-9", *WHY).stderr
+    ended = desk.ask("dispute", "lost", payment, "--case", "CB-1", *WHY)
+    assert (ended["state"], ended["taken_minor"], ended["lost_minor"]) == ("lost", 2000, 0)
+    assert desk.house.invoices() == {"A": ("pending", 2000)}
+    again = desk.run("dispute", "won", payment, "--case", "CB-1", *WHY)
+    assert (again.exit_code, "It has ended." in again.stderr) == (1, True)
+    desk.run("dispute", "open", payment, "--case", "CB-2", *WHY)
+    said = desk.run("dispute", "won", payment, "--case", "CB-2", *WHY).stdout
+    assert said == f"Case CB-2 of payment {payment} is won: the amount can be refunded or voided again.\n"
+    told = desk.run("explain", payment).stdout
+    assert "the card's bank disputes 20.00 USD, case CB-1 (the customer called; recorded by sue)" in told
+    assert ", by sue: the customer called." in told
+    assert "20.00 USD taken back by the card's bank." in told
+    assert desk.ask("audit")["passed"]
+
+
+def test_a_dispute_over_what_was_refunded(desk: Desk) -> None:
+    """R17: what had gone back before is a loss, and said so."""
+    payment = settled(desk.house)
+    desk.run("refund", payment, "--amount", "50", *WHY)
+    desk.house.work()
+    desk.run("dispute", "open", payment, "--case", "CB-1", *WHY)
+    said = desk.run("dispute", "lost", payment, "--case", "CB-1", *WHY).stdout
+    assert "50.00 USD had been given back before, and is a loss." in said
