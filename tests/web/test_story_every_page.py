@@ -89,6 +89,8 @@ class Everything:
             "/console/payments/{payment_id}/story": [f"{payment}/{self.payments['asked']}/story"],
             "/console/payments/{payment_id}/void": [f"{payment}/{posted}/void"],
             "/console/payments/{payment_id}/cancel": [f"{payment}/{self.payments['requested']}/cancel"],
+            "/console/payments/{payment_id}/refund-part": [f"{payment}/{self.payments['kept']}/refund-part"],
+            "/console/payments/{payment_id}/dispute": [f"{payment}/{self.payments['kept']}/dispute"],
             "/console/waiting": ["/console/waiting"],
             "/console/batches": ["/console/batches"],
             "/console/batches/{batch_id}": [
@@ -114,7 +116,19 @@ def test_every_page_has_an_example() -> None:
     assert examples | set(NO_PAGES) == routes
 
 
-KINDS = ("posted", "voided", "declined", "retrying", "held", "unknown", "requested", "less", "proposed", "asked")
+KINDS = (
+    "posted",
+    "voided",
+    "declined",
+    "retrying",
+    "held",
+    "unknown",
+    "requested",
+    "less",
+    "proposed",
+    "asked",
+    "kept",
+)
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +163,11 @@ def everything(office: Office, counter: Producer) -> Everything:
     pay("posted", 2501, invoices=["E-1"], notes="a note of the office")
     pay("voided", 500, other, invoices=["EW-1"])
     pay("asked", 700, other, GOOD, invoices=["EW-2"], keep_card=True)
+    pay("kept", 900, other, GOOD, invoices=["EW-2"])
     pay("declined", 300, other, LOST, invoices=["EW-2"])
     pay("retrying", 400, other, NO_FUNDS, invoices=["EW-2"])
     pay("held", 450, other, HELD, invoices=["EW-2"])
-    states = {"posted": "posted", "voided": "posted", "asked": "posted", "declined": "declined"}
+    states = {"posted": "posted", "voided": "posted", "asked": "posted", "kept": "posted", "declined": "declined"}
     for kind, state in {**states, "retrying": "retrying", "held": "review"}.items():
         stands(kind, state)
     office.sandbox.client.settle()
