@@ -97,7 +97,9 @@ _KNOWN: Final = text("""
         SET file_name = excluded.file_name, read_at = excluded.read_at, read_by = excluded.read_by
     RETURNING id, first_read_at""")
 _FORGET: Final = (
-    text("DELETE FROM report_lines WHERE report_id = :id AND applied_at IS NULL"),
+    text("""
+        DELETE FROM report_lines
+        WHERE report_id = :id AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded'))"""),
     text("DELETE FROM report_matches WHERE report_id = :id"),
 )
 _READ: Final = text("UPDATE reports SET from_at = :from_at, to_at = :to_at, sums = CAST(:sums AS jsonb) WHERE id = :id")
@@ -301,7 +303,7 @@ _DIFFERENCES: Final = text("""
     ORDER BY array_position(CAST(:order AS text[]), finding), line, id LIMIT :most""")
 _OPEN: Final = text("""
     SELECT finding, CAST(count(*) AS bigint) AS lines FROM report_lines
-    WHERE report_id = :id AND applied_at IS NULL GROUP BY 1""")
+    WHERE report_id = :id AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded')) GROUP BY 1""")
 
 
 def differences(conn: Connection, report_id: int, most: int) -> list[Difference]:
@@ -312,7 +314,7 @@ def differences(conn: Connection, report_id: int, most: int) -> list[Difference]
 
 
 def still_open(conn: Connection, report_id: int) -> dict[str, int]:
-    """How many differences of each group were not recorded."""
+    """How many differences of each group were not recorded, or did not become what the report proves."""
     return {row.finding: row.lines for row in conn.execute(_OPEN, {"id": report_id})}
 
 

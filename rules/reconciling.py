@@ -44,7 +44,7 @@ class Group(StrEnum):
     MISSING_THERE = "missing_there"
     CHARGEBACK = "chargeback"  # not recorded as a dispute yet
     MATCHED = "matched"
-    ASIDE = "aside"  # nothing that our books would know: fees, payouts, declines of others
+    ASIDE = "aside"  # no money of a charge or refund: fees, payouts, declines, voids
 
 
 DIFFERENCES: Final = (Group.PROVEN, Group.DIFFERS, Group.MISSING_HERE, Group.MISSING_THERE, Group.CHARGEBACK)
@@ -185,7 +185,7 @@ def _without_ours(line: ReportLine) -> Finding:
 def _not_done_there(line: ReportLine, ours: Ours) -> Finding:
     """The report says that no money moved, or not any more."""
     if ours.state in _NOT_DONE or ours.voided:
-        return Finding(Group.MATCHED, line, ours)
+        return Finding(Group.ASIDE, line, ours, f"{line.state} there, and here")
     here = "unknown" if ours.state in _UNDECIDED else "done"
     why = f"{line.state} there, {here} here ({ours.state})"
     return Finding(Group.DIFFERS, line, ours, why)

@@ -336,3 +336,14 @@ def test_no_text_breaks_a_reader(tmp_path_factory: pytest.TempPathFactory, text:
     for gateway, head in (("stripe", STRIPE), ("plugnpay", "FinalStatus=success&a00001="), ("paypal", PAYPAL)):
         with suppress(DefrayError):
             read(folder, gateway, (head + text).encode("utf-8", "surrogatepass"))
+
+
+def test_a_header_that_comes_again(tmp_path: Path) -> None:
+    """B2: a report in sections names its columns anew in each, and they count from there on."""
+    section = '"CH","Gross Transaction Currency","Gross Transaction Amount","Transaction Debit or Credit",\
+"Transaction Initiation Date","Transaction Event Code","Transaction ID"\n\
+"SB","EUR","700","CR","2026/03/02 10:15:00 +0100","T0006","7AB"\n'
+    lines = read(tmp_path, "paypal", PAYPAL + section)
+    assert len(lines) == 7
+    assert told(lines[6:]) == [(Kind.SALE, State.SETTLED, 700, "EUR")]
+    assert lines[6].transaction_id == "7AB"

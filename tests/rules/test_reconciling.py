@@ -45,8 +45,8 @@ def group(one: ReportLine, *ours: Ours) -> Group:
         ("declined", State.SETTLED, Group.PROVEN),
         ("failed", State.SETTLED, Group.PROVEN),
         ("declined", State.PENDING, Group.DIFFERS),
-        ("declined", State.DECLINED, Group.MATCHED),
-        ("failed", State.VOIDED, Group.MATCHED),
+        ("declined", State.DECLINED, Group.ASIDE),
+        ("failed", State.VOIDED, Group.ASIDE),
     ],
 )
 def test_what_a_sale_is_here_and_there(here: str, there: State, ends: Group) -> None:
@@ -63,9 +63,9 @@ def test_another_amount_or_currency_differs(here: str, change: dict[str, object]
 
 
 def test_a_voided_sale() -> None:
-    """R11: voided here and there agrees; voided here but settled there differs."""
+    """R11: voided here and there is no difference, and no money; voided here but settled there differs."""
     voided = replace(SALE, voided=True)
-    assert group(line(state=State.VOIDED), voided) is Group.MATCHED
+    assert group(line(state=State.VOIDED), voided) is Group.ASIDE
     assert group(line(state=State.SETTLED), voided) is Group.DIFFERS
 
 
