@@ -85,6 +85,13 @@ def _gateway_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _days(text: str) -> tuple[int, ...]:
+    days = tuple(_within(int(day), 1, 60) for day in _listed(text))
+    if not days or len(days) > retry.PAYMENT_ATTEMPTS or list(days) != sorted(set(days)):
+        raise ValueError(text)
+    return days
+
+
 def _role_names(text: str) -> tuple[str, ...]:
     return tuple(Role(name).value for name in _listed(text))
 
@@ -248,6 +255,26 @@ class Settings:
         ),
         "Bank holidays on which no declined card is tried again.",
     )
+    retry_dated_days: tuple[int, ...] = _setting(
+        retry.DEFAULT_POLICY.dated_days,
+        Kind(_days, "days after the first decline, rising, such as 3, 6, 10"),
+        "When a card without funds, or at its limit, is tried again; a payday close by goes before.",
+    )
+    retry_generic_days: tuple[int, ...] = _setting(
+        retry.DEFAULT_POLICY.generic_days,
+        Kind(_days, "days after the first decline, rising, such as 2, 5, 9"),
+        "When a card is tried again whose bank gave no reason.",
+    )
+    retry_spacing: timedelta = _setting(
+        retry.DEFAULT_POLICY.spacing,
+        _seconds(3_600, 259_200),
+        "At least so long is between two attempts with a card that was declined without a technical reason.",
+    )
+    retry_at_end: retry.AtEnd = _setting(
+        retry.AtEnd.DECLINE,
+        Kind(retry.AtEnd, _either(end.value for end in retry.AtEnd)),
+        "What becomes of a payment whose last retry was declined: declined, or a person is asked.",
+    )
     retry_attempts: int = _setting(
         retry.PAYMENT_ATTEMPTS,
         _whole(1, retry.PAYMENT_ATTEMPTS),
@@ -288,6 +315,12 @@ class Settings:
             opens=self.retry_opens,
             closes=self.retry_closes,
             bank_holidays=self.retry_holidays,
+            dated_days=self.retry_dated_days,
+            dated_end_day=self.retry_dated_days[-1] + 1,
+            generic_days=self.retry_generic_days,
+            generic_end_day=self.retry_generic_days[-1] + 1,
+            spacing=self.retry_spacing,
+            at_end=self.retry_at_end,
             payment_attempts=self.retry_attempts,
             card_attempts_per_day=self.retry_card_attempts_per_day,
             card_attempts_per_month=self.retry_card_attempts_per_month,
@@ -424,6 +457,8 @@ def _default(one: Field[Any]) -> str:
     match default:
         case None | "" | ():
             return ""
+        case tuple():
+            return f"`{', '.join(map(str, default))}`"
         case frozenset():
             return ", ".join(map(str, sorted(default)))
         case timedelta():

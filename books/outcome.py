@@ -270,7 +270,8 @@ def _after_decline(
         case retry.RetryAt() as again:
             return _PaymentTurn(payment, "retry", again.why, again.due_at, again.not_before, declined=True)
         case retry.End() as end:
-            return _PaymentTurn(payment, "decline", end.why, declined=True)
+            asks = end.ran_out and terms.policy.at_end is retry.AtEnd.ASK
+            return _PaymentTurn(payment, "ask" if asks else "decline", end.why, declined=True)
 
 
 def _after_failure(

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,13 @@ CARD_ATTEMPTS_PER_DAY: Final = 4  # any 24 hours
 CARD_ATTEMPTS_PER_MONTH: Final = 12  # any rolling 30 days
 CHARGE_ATTEMPTS: Final = 8  # same card, account and amount over all payments, 30 days
 PAYMENT_ATTEMPTS: Final = 6  # the first included
+
+
+class AtEnd(StrEnum):
+    """What becomes of a payment whose retries ended without a yes."""
+
+    DECLINE = "decline"
+    ASK = "ask"  # a person looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class RetryPolicy:
     technical_spread: float = 0.2  # of the delay, to both sides
     advice_spread: timedelta = 2 * _HOUR  # after a wait of less than a day
     bank_holidays: frozenset[date] = frozenset()
+    at_end: AtEnd = AtEnd.DECLINE
     card_attempts_per_day: int = CARD_ATTEMPTS_PER_DAY
     card_attempts_per_month: int = CARD_ATTEMPTS_PER_MONTH
     charge_attempts: int = CHARGE_ATTEMPTS
@@ -117,12 +126,16 @@ class RetryAt:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """No further attempt by itself. `blocks_card`: this card is not charged for anything until a person says so."""
+    """No further attempt by itself. `blocks_card`: this card is not charged for anything until a person says so.
+
+    `ran_out`: nothing speaks against the card, its attempts are used up.
+    """
 
     why: str
     clerk: str
     customer: str
     blocks_card: bool = False
+    ran_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +435,7 @@ def _spell(wait: timedelta) -> str:
 
 def _end(decline: DeclineClass, why: str, *, blocks: bool = False) -> End:
     clerk, customer = _END_TEXTS[decline]
-    return End(why, clerk, customer, blocks)
+    return End(why, clerk, customer, blocks, ran_out=decline in _SOFT)
 
 
 _REASONS: Final[dict[DeclineClass, str]] = {

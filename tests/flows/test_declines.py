@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from calendar import monthrange
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -263,6 +264,23 @@ def test_an_outage_delays_and_then_charges(house: House, database_url: str, redi
     days_pass(house, 10)
     assert house.state(payment) == "posted"
     assert house.sandbox.client.card(FUNDS_LATER).charged == 1
+
+
+def test_a_person_is_asked_when_the_retries_end(
+    house: House, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """R16: by setting, a soft decline whose days are over waits for a person; a hard one ends as ever."""
+    keys, own = str(tmp_path / "keys.json"), {"DEFRAY_RETRY_GENERIC_DAYS": "3", "DEFRAY_RETRY_AT_END": "ask"}
+    settings = settings_for(house.sandbox, database_url, redis_url, keys, **own)
+    asking = build(house.engine, settings, house.sandbox)
+    house.bill("C-1", {"A": 6000, "B": 6000})
+    payment = asking.pay(6000, card(NOT_HONOURED))
+    stolen = asking.pay(6000, card(next(iter(NEVER.values()))), customer="C-1", allow_overlap=True)
+    asking.work()
+    assert (house.state(payment), house.state(stolen)) == ("retrying", "declined")
+    days_pass(asking, 5)
+    asking.context.wake.close()
+    assert (house.state(payment), house.sales(payment)) == ("review", ["declined", "declined"])
 
 
 @pytest.mark.parametrize(("code", "alarm"), [("1", True), ("26", True), ("106", False), ("4", False)])
