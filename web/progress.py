@@ -31,6 +31,9 @@ LOOK_EVERY_AT_MOST: Final = 2.0
 TOLD_FOR: Final = 600.0
 """Seconds after which a stream ends anyway; a browser opens it again where it left off."""
 
+ASKED_EVERY: Final = 10.0
+"""Seconds between two looks at whether the one who looks is still logged in."""
+
 SPEED_OVER: Final = timedelta(seconds=15)
 """A batch's speed is that of so long."""
 _MINUTE: Final = 60
@@ -129,23 +132,31 @@ Look = Callable[[int], tuple[list[Told], int, bool]]
 """From what was seen last: what is new, what is seen now, whether it is over."""
 
 
-def stream(request: Request, look: Look, after: int = 0, at_end: Callable[[], None] | None = None) -> StreamingResponse:
-    """Tell what `look` finds until it is over, the browser leaves or TOLD_FOR has passed.
+def stream(
+    request: Request, look: Look, may: Callable[[], bool], after: int = 0, at_end: Callable[[], None] | None = None
+) -> StreamingResponse:
+    """Tell what `look` finds until it is over, the browser leaves, TOLD_FOR has passed, or who looks no longer `may`.
 
     `at_end` is called when the end was sent.
     """
     return StreamingResponse(
-        _told(request, look, after, at_end),
+        _told(request, look, may, after, at_end),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _told(request: Request, look: Look, after: int, at_end: Callable[[], None] | None) -> AsyncIterator[str]:
+async def _told(
+    request: Request, look: Look, may: Callable[[], bool], after: int, at_end: Callable[[], None] | None
+) -> AsyncIterator[str]:
     clock = asyncio.get_running_loop().time
-    end, wait = clock() + TOLD_FOR, LOOK_EVERY
+    end, wait, ask_at = clock() + TOLD_FOR, LOOK_EVERY, clock() + ASKED_EVERY
     yield "retry: 2000\n\n"
     while clock() < end and not await request.is_disconnected():
+        if clock() >= ask_at:
+            if not await run_in_threadpool(may):
+                return
+            ask_at = clock() + ASKED_EVERY
         news, after, over = await run_in_threadpool(look, after)
         for one in news:
             yield one.text()

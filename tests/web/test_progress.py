@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from books import follow
 from sandbox.client import SandboxProcess
 from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import House, card
-from tests.web.conftest import Visitor
+from tests.web.conftest import Books, Visitor
 from web import progress
 
 __all__ = ["house", "sandbox", "sandbox_process"]
@@ -151,6 +152,24 @@ def test_every_stream_ends(house: House, clerk: Visitor, quick: None) -> None:
         "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
     )
     assert held == []
+
+
+@pytest.mark.parametrize("ends", ["DELETE FROM sessions", "UPDATE users SET active = false"])
+def test_it_ends_with_the_session(
+    house: House, clerk: Visitor, books: Books, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Who logs out, or is let in no more, is told nothing further by a page that is still open."""
+    monkeypatch.setattr(progress, "ASKED_EVERY", 0.2)
+    monkeypatch.setattr(progress, "TOLD_FOR", 20.0)
+    house.bill("C-1", {"A-1": 1250})
+    payment = house.pay(1250, card())
+    books.do("UPDATE sessions SET seen_at = seen_at - INTERVAL '5 minutes'")
+    with ThreadPoolExecutor() as pool:
+        telling = pool.submit(told, clerk, f"/console/payments/{payment}/progress")
+        while not books.one("SELECT seen_at > now() - INTERVAL '2 minutes' FROM sessions"):
+            assert not telling.done()
+        books.do(ends)
+        assert words(telling.result(timeout=10)) == ["Recorded"]
 
 
 def test_batch(house: House, clerk: Visitor, sandbox: SandboxProcess) -> None:

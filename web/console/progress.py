@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,7 @@ from web.flower import tasks_of_batch, tasks_of_payment
 from web.office import At, Id, Office
 from web.pages import go, page
 from web.progress import last_seen, of_batch, of_payment, step_words, stream, words
-from web.rights import Clerk
+from web.rights import Clerk, watching
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,7 +32,7 @@ def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
             follow.payment(conn, payment_id)
         address = partial(_go_on, payment_id)
         seen = partial(_seen, at, payment_id, user.name)
-        return stream(request, of_payment(at, payment_id, address), last_seen(request), seen)
+        return stream(request, of_payment(at, payment_id, address), _may(request, at), last_seen(request), seen)
     with at.transaction() as (conn, now):
         standing, events = follow.payment(conn, payment_id)
         if standing.over and not standing.outcome_unknown:
@@ -58,7 +59,7 @@ def batch(request: Request, at: At, user: Clerk, batch_id: Id) -> Response:
         return go(f"/console/batches/{batch_id}")
     with at.reading() as (conn, _):
         views.batch(conn, batch_id, most=0)
-    return stream(request, of_batch(at, batch_id))
+    return stream(request, of_batch(at, batch_id), _may(request, at))
 
 
 def _go_on(payment_id: int, standing: Standing) -> str:
@@ -81,6 +82,11 @@ def _tasks(at: Office, user: User, payment_id: int, standing: Standing) -> str:
     if standing.batch_id is None:
         return tasks_of_payment(flower, payment_id)
     return tasks_of_batch(flower, standing.batch_id)
+
+
+def _may(request: Request, at: Office) -> Callable[[], bool]:
+    """Whether the session that began to look has not ended meanwhile; a stream by itself keeps none alive."""
+    return lambda: watching(request, at) is not None
 
 
 def _wants_stream(request: Request) -> bool:
