@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
 from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
@@ -349,14 +350,21 @@ class Stripe:
         return self._post(f"/payment_intents/{quote(intent_id, safe='')}/cancel", [_EXPANDED], key, send_by)
 
     def _post(self, path: str, fields: Sequence[tuple[str, str]], key: str, send_by: float) -> _Said:
-        body = urlencode(fields).encode("ascii")
+        body = _encoded(fields).encode("ascii")
         return _read(self._http.send("POST", path, body, send_by, {"Idempotency-Key": key}))
 
     def _get(self, path: str, query: Sequence[tuple[str, str]], send_by: float) -> _Said:
-        return _read(self._http.send("GET", f"{path}?{urlencode(query)}" if query else path, b"", send_by))
+        return _read(self._http.send("GET", f"{path}?{_encoded(query)}" if query else path, b"", send_by))
 
 
 # ---- builder
+
+_name_quoted: Final = lru_cache(maxsize=128)(quote_plus)
+"""The same few names in every request; values are never kept."""
+
+
+def _encoded(fields: Sequence[tuple[str, str]]) -> str:
+    return "&".join(f"{_name_quoted(name)}={quote_plus(value)}" for name, value in fields)
 
 
 def _sale_fields(operation: Operation, sale: Sale, customer: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -84,13 +84,14 @@ def read_json(exchange: Exchange, words: Vocabulary) -> tuple[dict[str, Any] | U
             object_pairs_hook=lambda pairs: _once(pairs, repeated),
             parse_float=str,  # an amount stays the text that it was
         )
+        flat = _flat(said, "", []) if isinstance(said, dict) else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        flat = None
+    if flat is None:
         return Unknown(f"http_{exchange.status}", "no reply of this gateway"), _unreadable(
             exchange.status, exchange.text
         )
-    seen = Evidence(exchange.status, shown(list(_flat(said, "")), words))
+    seen = Evidence(exchange.status, shown(flat, words))
     if repeated:
         return Unknown("repeated_field", f"the reply gives {repeated[0]} twice, with different values"), seen
     return said, seen
@@ -105,21 +106,22 @@ def _once(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
     return found
 
 
-def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every plain value with its path."""
+def _flat(value: Any, path: str, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Every plain value with its path, added to `found`."""
     match value:
+        case str():
+            found.append((path, value))
         case dict():
             for name, inner in value.items():
-                yield from _flat(inner, f"{path}.{name}" if path else name)
+                _flat(inner, f"{path}.{name}" if path else name, found)
         case list():
             for place, inner in enumerate(value):
-                yield from _flat(inner, f"{path}.{place}")
-        case None:
-            return
+                _flat(inner, f"{path}.{place}", found)
         case bool():
-            yield path, str(value).lower()
-        case _:
-            yield path, str(value)
+            found.append((path, str(value).lower()))
+        case int() | float():
+            found.append((path, str(value)))
+    return found
 
 
 def at(said: Any, path: str) -> str:

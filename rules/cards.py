@@ -214,9 +214,10 @@ def card_number_spans(text: str) -> Iterator[tuple[int, int]]:
     Groups may be joined by blanks, dashes or dots; spans may overlap. A single run of 20 digits or more counts too,
     since a number may hide in it. UUIDs do not count. One in ten innocent long numbers is met by chance.
     """
-    uuids = [match.span() for match in _UUID.finditer(text)]
-    for run in _SEPARATED_RUN.finditer(text):
-        if run.end() - run.start() < 13 or any(start <= run.start() < end for start, end in uuids):
+    long_runs = [run for run in _SEPARATED_RUN.finditer(text) if run.end() - run.start() >= 13]
+    uuids = [match.span() for match in _UUID.finditer(text)] if long_runs else []
+    for run in long_runs:
+        if any(start <= run.start() < end for start, end in uuids):
             continue
         groups = [(match[0], match.start() + run.start()) for match in _GROUP.finditer(digits_only(run[0]))]
         for first in range(len(groups)):

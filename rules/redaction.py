@@ -39,6 +39,7 @@ _SECRET = re.compile(
     r"(?P<join>\s*(?:=>|[=:,>])\s*)",
     re.IGNORECASE,
 )
+_JOIN = re.compile(r"[=:,>]")
 # A quoted value, and one inside quoted text, where every quote and backslash stands behind a backslash of its own.
 _QUOTED = re.compile(
     r"""[bru]?(?P<open>["'])(?:\\.|(?!(?P=open)).)*(?P=open)|(?P<inner>\\["'])(?:\\\\\\?.|(?!(?P=inner)).)*(?P=inner)""",
@@ -46,12 +47,15 @@ _QUOTED = re.compile(
 )
 _FORM_VALUE = re.compile(r"[^&\"'\r\n<]*")
 _ITEM_VALUE = re.compile(r"[^,}\])\r\n]*")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
 
 
 def redact_text(text: str) -> str:
     """The text with card numbers masked to their last four digits, the values of secret keys masked whole (B18)."""
-    return _mask_numbers(_URL_PASSWORD.sub(rf"\1:{MASK}@", _mask_secrets(text)))
+    if _JOIN.search(text):  # neither a key with its value nor an address is without one
+        text = _URL_PASSWORD.sub(rf"\1:{MASK}@", _mask_secrets(text))
+    return _mask_numbers(text)
 
 
 def redact_mapping(
@@ -119,7 +123,10 @@ def _value_end(text: str, match: re.Match[str]) -> int:
 
 def _mask_numbers(text: str) -> str:
     merged: list[tuple[int, int]] = []
-    for start, end in sorted(card_number_spans(text)):
+    spans = sorted(card_number_spans(text))
+    if not spans:
+        return text
+    for start, end in spans:
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -138,7 +145,7 @@ def _is_reference(text: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    text = "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in text)
+    text = _UNSTORABLE.sub("\ufffd", text)
     return text if len(text) <= VALUE_MAX else text[: VALUE_MAX - 1] + "…"
 
 
