@@ -53,10 +53,12 @@ _PAYMENT = text("""
     FROM payments p JOIN customers c ON c.id = p.customer_id WHERE p.id = :id""")
 _LINES = text("""
     SELECT i.number AS invoice, i.invoice_date,
-           CASE WHEN p.state = 'voided' THEN a.amount_minor ELSE a.amount_minor - a.reversed_minor END AS applied_minor,
+           CAST(sum(CASE WHEN p.state = 'voided' THEN a.amount_minor ELSE a.amount_minor - a.reversed_minor END)
+                AS bigint) AS applied_minor,
            i.balance_minor, i.state
     FROM payments p JOIN allocations a ON a.payment_id = p.id JOIN invoices i ON i.id = a.invoice_id
-    WHERE p.id = :id AND (p.state = 'voided' OR a.reversed_minor < a.amount_minor) ORDER BY a.id""")
+    WHERE p.id = :id AND (p.state = 'voided' OR a.reversed_minor < a.amount_minor)
+    GROUP BY i.id, p.id ORDER BY min(a.id)""")
 _CREDITS = text("SELECT note FROM credits WHERE payment_id = :id AND amount_minor > taken_back_minor ORDER BY id")
 
 

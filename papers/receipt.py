@@ -89,7 +89,7 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     if receipt.refunded_minor:
         yield "Returned", for_people(receipt.refunded_minor, receipt.currency)
     if receipt.charged_back_minor:
-        yield "Taken back by the card's bank", for_people(receipt.charged_back_minor, receipt.currency)
+        yield "Taken back by bank", for_people(receipt.charged_back_minor, receipt.currency)
 
 
 def _credit(receipt: Receipt) -> Iterator[str]:

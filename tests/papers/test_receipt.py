@@ -28,6 +28,7 @@ RECEIPT = Receipt(
     paid_minor=700000,
     credited_minor=100000,
     refunded_minor=0,
+    charged_back_minor=0,
     voided_at=None,
     lines=(ReceiptLine("A-1", date(2026, 1, 5), 600000, 0, "paid"),),
     credits=("From payment 7 of 2026-03-01 by check no. 1007",),
@@ -55,6 +56,17 @@ def test_a_card_is_named_by_its_last_four_digits() -> None:
     card = replace(RECEIPT, method="credit_card", number=None, card_brand="visa", card_last_four="1111")
     assert "Credit card, Visa ending in 1111" in words(receipt_pdf(card, ""))
     assert "Credit card, Visa ending in 1111" in receipt_words(card, "")
+
+
+def test_what_went_back_is_told() -> None:
+    """R17: what was returned, and what the card's bank took back, in the PDF and in the mail's words."""
+    back = replace(RECEIPT, refunded_minor=1250, charged_back_minor=700)
+    pdf = words(receipt_pdf(back, ""))
+    for said in ("Returned", "12.50 USD", "Taken back by bank", "7.00 USD"):
+        assert said in pdf
+        assert said in receipt_words(back, "")
+    assert "Returned" not in receipt_words(RECEIPT, "")
+    assert "Taken back" not in receipt_words(RECEIPT, "")
 
 
 def test_a_void_payment_says_so_on_every_page() -> None:

@@ -61,6 +61,11 @@ def test_a_statement_says_what_was_owed_and_why() -> None:
         (Kind.REVERSED_AT_GATEWAY, "Payment 7: 12.50 USD returned to the card"),
         (Kind.REFUND_FAILED, "Payment 7: 12.50 USD could not be returned to the card"),
         (Kind.KEPT, "Payment 7 kept as a credit"),
+        (Kind.REFUNDED, "Payment 7: 12.50 USD returned to the card"),
+        (Kind.REFUND_FAILED_CREDITED, "Payment 7: 12.50 USD could not be returned to the card, and is a credit"),
+        (Kind.DISPUTED, "Payment 7: 12.50 USD disputed with the card's bank"),
+        (Kind.DISPUTE_WON, "Payment 7: dispute over 12.50 USD ended, the payment stands"),
+        (Kind.DISPUTE_LOST, "Payment 7: 12.50 USD taken back by the card's bank"),
     ],
 )
 def test_each_kind_of_line_in_words(kind: Kind, said: str) -> None:

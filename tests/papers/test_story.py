@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from books import views
+from books import dispute, refund, views
 from papers.story import QUOTED_MAX, standing, story_lines, story_sections
+from sandbox import client as sandbox
 from tests.flows.house import House, card
 
 ZONE = ZoneInfo("America/New_York")
@@ -37,6 +38,40 @@ def test_the_way_back_to_the_card(house: House) -> None:
     assert lines[:3] == [headings[0], "  for invoice A.", "  It goes to payflow."]
     assert lines[-2:] == ["", *standing(story.payment, ZONE)]
     assert [line for line in lines if line in headings] == headings
+
+
+def test_refunds_of_parts_and_disputes(house: House) -> None:
+    """R17: each refund with its end and why, each dispute with its case and how it ended, and what is left applied."""
+    house.bill("C-1", {"A": 6000})
+    payment = house.pay(6000, card())
+    house.work()
+    house.sandbox.client.settle()
+    for reply in (None, sandbox.answer("117")):
+        if reply:
+            house.sandbox.client.scenario(before=[reply], operation="refund")
+        with house.context.transaction() as (conn, now):
+            refund.ask(conn, payment, 1000, "goods returned", now, "sue")
+        house.work()
+    with house.context.transaction() as (conn, now):
+        day = house.context.terms.today(now)
+        for case in ("CB-1", "CB-2"):
+            dispute.open_case(conn, payment, case, 500, "not received", day, now, "sue")
+        dispute.lose(conn, payment, "CB-1", "no proof", day, now, "ada")
+    with house.engine.connect() as conn:
+        story = views.story(conn, payment)
+    told = list(story_sections(story, ZONE))
+    for said in (
+        "sue wanted 10.00 USD refunded (goods returned): the gateway accepted the refund, and is asked until it is",
+        "sue wanted 10.00 USD refunded (goods returned): it could not be made; it can be asked for again.",
+        "the card's bank disputes 5.00 USD, case CB-1 (not received; recorded by sue): decided for the payer",
+        "case CB-2 (not received; recorded by sue): the gateway holds that amount until it is decided.",
+    ):
+        assert any(said in section.heading for section in told), said
+    [lost] = [section for section in told if "CB-1" in section.heading]
+    assert lost.lines[0].endswith(", by ada: no proof.")
+    assert "45.00 USD applied to invoices, 10.00 USD refunded, 5.00 USD taken back by the card's bank." in "".join(
+        standing(story.payment, ZONE)
+    )
 
 
 def test_a_long_answer(house: House) -> None:
