@@ -40,6 +40,7 @@ broker_transport_options = {
 enable_utc = True
 beat_schedule = {
     "wake what is overdue": {"task": "defray.sweep", "schedule": 5, "options": {"expires": 10}},
+    "forget cards that were never used": {"task": "defray.forget", "schedule": 3600, "options": {"expires": 600}},
     "try declined cards again": {"task": "defray.retry", "schedule": 60, "options": {"expires": 60}},
 }
 

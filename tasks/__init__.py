@@ -4,6 +4,19 @@ Every task can be repeated, reordered or lost: it claims what is due, and findin
 What a task returns is a sentence for Flower.
 """
 
-from tasks import charge, confirm, inquire, mail, notice, post, refund, retry, sweep, void, watch
+from tasks import charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch
 
-__all__ = ["charge", "confirm", "inquire", "mail", "notice", "post", "refund", "retry", "sweep", "void", "watch"]
+__all__ = [
+    "charge",
+    "confirm",
+    "forget",
+    "inquire",
+    "mail",
+    "notice",
+    "post",
+    "refund",
+    "retry",
+    "sweep",
+    "void",
+    "watch",
+]

@@ -58,6 +58,16 @@ _REWRAP: Final = text("""
     WHERE v.token = r.token
 """)
 
+_FACTS: Final = select(
+    card_vault.c.token,
+    card_vault.c.brand,
+    card_vault.c.last_four,
+    card_vault.c.exp_month,
+    card_vault.c.exp_year,
+    card_vault.c.fingerprint,
+    card_vault.c.customer_id,
+)
+
 
 class Vault:
     """Seals and opens cards. Every method takes the caller's transaction."""
@@ -120,29 +130,19 @@ class Vault:
     def facts(self, conn: Connection, tokens: Sequence[str]) -> dict[str, SealedCard]:
         """What may be known of the cards that exist; opens nothing."""
         columns = card_vault.c
+        found = conn.execute(_FACTS.where(columns.token == func.any(list(tokens))))
+        return {row.token: _known(row) for row in found}
+
+    def entered(self, conn: Connection, before: datetime, after: str = "", most: int = 1_000) -> list[SealedCard]:
+        """Cards of a customer, entered `before` a moment, whose number still opens; by token, those behind `after`."""
+        columns = card_vault.c
         found = conn.execute(
-            select(
-                columns.token,
-                columns.brand,
-                columns.last_four,
-                columns.exp_month,
-                columns.exp_year,
-                columns.fingerprint,
-                columns.customer_id,
-            ).where(columns.token == func.any(list(tokens)))
+            _FACTS.where(columns.customer_id.isnot(None), columns.wrapped_key.isnot(None))
+            .where(columns.created_at < before, columns.token > after)
+            .order_by(columns.token)
+            .limit(most)
         )
-        return {
-            row.token: SealedCard(
-                row.token,
-                Brand(row.brand),
-                row.last_four,
-                row.exp_month,
-                row.exp_year,
-                row.fingerprint,
-                row.customer_id,
-            )
-            for row in found
-        }
+        return [_known(row) for row in found]
 
     def drop_security_codes(self, conn: Connection, tokens: Sequence[str]) -> None:
         """Forget the security codes: the first authorization was answered (C2)."""
@@ -250,3 +250,8 @@ def _locked(tokens: Sequence[str], still: ColumnElement[bool]) -> Any:
     """The rows of these tokens where that still holds, locked in one order, so that nobody waits in a ring."""
     token = card_vault.c.token
     return select(token).where(token == func.any(list(tokens)), still).order_by(token).with_for_update()
+
+
+def _known(row: Row[*tuple[Any, ...]]) -> SealedCard:
+    known = row._mapping
+    return SealedCard(**{**known, "brand": Brand(known["brand"])})

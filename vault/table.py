@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, SmallInteger, Table, Text
 
 from models import metadata
 from models.columns import moment, words
@@ -31,3 +31,9 @@ card_vault = Table(
     CheckConstraint("(wrapped_key IS NULL) = (dropped_at IS NOT NULL)", name="dropped_with_its_time"),
 )
 """Cards, sealed. What may be shown of a card stands beside it in the clear."""
+
+Index(
+    "ix_card_vault_entered",
+    card_vault.c.token,
+    postgresql_where=card_vault.c.customer_id.isnot(None) & card_vault.c.wrapped_key.isnot(None),
+)

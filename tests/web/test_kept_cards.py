@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tasks import forget
 from tests.flows.house import House
 from tests.web.conftest import Books, Visitor
 from tests.web.test_customer_payment import (
@@ -175,3 +176,22 @@ def test_an_invoice_window_offers_them_too(clerk: Visitor, books: Books, house: 
     house.work()
     opened(clerk, customer, invoice_id(books, "C-1/2"))
     assert list(choices(clerk).values()) == ["Visa ending in 1111, expires 12/39"]
+
+
+def test_entered_for_nothing(clerk: Visitor, books: Books, house: House) -> None:
+    """C2: the number of a card that was entered for a payment which nobody saved is forgotten after a day.
+
+    The card of a payment that waits for its charge, and one that is kept, stay readable.
+    """
+    customer = kept(clerk, books)
+    house.work()
+    address, form = opened(clerk, customer)
+    waiting = sealed(clerk, NO_FUNDS)
+    payment_of(clerk.post(address, **form | {"method": "credit_card", "kept_card": "", "card_token": waiting}))
+    left = [sealed(clerk), sealed(clerk)]
+    readable = "SELECT count(*) FROM card_vault WHERE wrapped_key IS NOT NULL"
+    assert (forget.work(house.context), books.one(readable)) == ("nothing to forget", 4)
+    house.advance(hours=25)
+    said = forget.work(house.context, at_a_time=1)
+    assert (said, books.one(readable)) == ("forgot 2 cards that were entered and never used", 2)
+    assert books.one(f"{readable} AND token = ANY(:left)", left=left) == 0

@@ -108,6 +108,7 @@ CREATE INDEX ix_gateway_transactions_undecided ON gateway_transactions (id)
     WHERE operation = 'sale' AND state IN ('unknown', 'review');
 CREATE INDEX ix_credits_used_up ON credits (customer_id, id) WHERE balance_minor = 0;
 CREATE INDEX ix_payments_review ON payments (id) WHERE state = 'review';
+CREATE INDEX ix_card_vault_entered ON card_vault (token) WHERE customer_id IS NOT NULL AND wrapped_key IS NOT NULL;
 CREATE INDEX ix_reversals_for_a_person ON reversals (state, id)
     WHERE state IN ('refund_awaiting_approval', 'failed');
 CREATE INDEX ix_gateway_transactions_started ON gateway_transactions USING brin (started_at) WITH (autosummarize = on);
