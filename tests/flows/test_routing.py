@@ -96,6 +96,8 @@ def test_the_next_gateway_takes_over_at_once(opened: Open, said: dict[str, objec
     assert sold(house, payment) == [("payflow", "failed"), ("plugnpay", "approved")]
     assert house.payment(payment).gateway == "plugnpay"
     assert house.sandbox.client.card(VISA).charged == 1
+    [seen] = house.sandbox.client.requests(gateway="plugnpay")
+    assert "card-cvv" in seen.body, "no authorization was answered yet (C2)"
     assert house.ledger() == {"clearing:plugnpay": 6000, "revenue": -6000}
     whys = [row.why for row in house.rows("SELECT why FROM events WHERE what = 'payment.retrying'")]
     assert whys == [f"plugnpay takes over: nothing was charged at payflow ({_said(house, payment)})"]
