@@ -30,6 +30,11 @@ class Role(StrEnum):
         order = list(Role)
         return order.index(self) >= order.index(needed)
 
+    @property
+    def with_article(self) -> str:
+        """One who has it, as in a sentence."""
+        return f"an {self}" if self is Role.ADMIN else f"a {self}"
+
 
 def check_name(name: str) -> str | Fault:
     """A user's name in small letters, or what is wrong with it."""

@@ -77,7 +77,9 @@ def require(role: Role) -> Callable[..., people.User]:
         request.state.user = found.user
         check_csrf(request, fields, token)
         if not found.user.role.may(role):
-            raise Forbidden(f"This needs the rights of a {role}; you have those of a {found.user.role}.")
+            raise Forbidden(
+                f"This needs the rights of {role.with_article}; you have those of {found.user.role.with_article}."
+            )
         return found.user
 
     return check

@@ -1,11 +1,12 @@
-"""What beat starts: the sweeper and the retry run (D3, R16)."""
+"""What beat starts: the sweeper, the retry run, and the forgetting of cards (D3, R16, C2)."""
 
 from __future__ import annotations
 
 import celeryconfig
-from tasks import retry, sweep
+from tasks import forget, retry, sweep
 
 
-def test_beat_starts_the_sweeper_and_the_retry_run() -> None:
-    """D3, R16: beat starts these two and nothing else."""
-    assert {entry["task"] for entry in celeryconfig.beat_schedule.values()} == {sweep.run.name, retry.run.name}
+def test_beat_starts_these_alone() -> None:
+    """D3, R16, C2: beat starts these three and nothing else."""
+    tasks = {sweep.run.name, retry.run.name, forget.run.name}
+    assert {entry["task"] for entry in celeryconfig.beat_schedule.values()} == tasks

@@ -132,3 +132,9 @@ def test_cards_in_other_fields(ada: Visitor, books: Books, typed: str) -> None:
     ]
     assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 422, 200, 200, 200]
     assert not [answer.url for answer in answers if typed in answer.text]
+
+
+def test_said_in_good_english(clerk: Visitor) -> None:
+    """Who lacks rights reads whose they are: a supervisor's, an admin's."""
+    assert "the rights of an admin; you have those of a clerk" in clerk.get("/console/users").text
+    assert "the rights of a supervisor; you have those of a clerk" in clerk.get("/console/deposits").text

@@ -71,7 +71,9 @@ def turn_on(request: Request, at: At, user: Clerk, fields: Fields) -> Response:
 def turn_off(request: Request, at: At, user: Clerk, fields: Fields) -> Response:
     """Ask for the password alone again, by password and code."""
     if user.role in at.settings.web_two_factor_roles:
-        raise MoveRefused(f"A {user.role} logs in with two factors.", "An admin can reset yours for a new phone.")
+        raise MoveRefused(
+            f"You log in with two factors as {user.role.with_article}.", "An admin can reset yours for a new phone."
+        )
     try:
         _ask_again(at, user, fields.get("password_off", ""), "password_off")
     except RequestRefused as error:
