@@ -22,6 +22,7 @@ from rules.breaking import WhenRested
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, SettingsError, shown
 from rules.people import Role
+from rules.stored_cards import KeepNumbers
 
 _PREFIX: Final = "DEFRAY_"
 _FROM_FILE: Final = "_FILE"
@@ -222,6 +223,12 @@ class Settings:
         Kind(WhenRested, _either(WhenRested)),
         "What payments do whose gateway is rested: wait until the rest is over, or go to the next gateway of their"
         " route, where it names one.",
+    )
+    keep_numbers: KeepNumbers = _setting(
+        KeepNumbers.ALWAYS,
+        Kind(KeepNumbers, _either(KeepNumbers)),
+        "How long the number of a kept card is held: always, so that another gateway can take over, or until a"
+        " gateway's own token stands in for it (C2, C4). See docs/stored-cards.md.",
     )
     gateway_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """What each gateway is configured with, by its name and the keys of gateways.catalog."""

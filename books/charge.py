@@ -14,19 +14,23 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, kept_cards, routing
+from books import apart, claim, gateway_cards, kept_cards, routing
+from books.gateway_cards import GatewayCard, SealedToken
 from books.history import Move, Subject, advance
 from books.sweep import tend
 from books.tally import Tally
 from books.terms import Terms, draw_reference
-from rules import retry, states
+from rules import retry, states, stored_cards
 from rules.cards import expires_before
 from rules.charging import AskFirst, Charge, NoLongerOwed, WhenOwedLess, decide
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A sale that is committed as `started` and is to be sent now, once, under its lease."""
+    """A sale that is committed as `started` and is to be sent now, once, under its lease.
+
+    `by_token`: by the gateway's own token instead of the number (C4), which is `stored` as long as it is kept.
+    """
 
     transaction_id: int
     lease_token: int
@@ -38,6 +42,13 @@ class Begun:
     card_token: str
     invoice_number: str
     recurring: bool
+    account: str
+    card_fingerprint: str
+    unattended: bool
+    keep_card: bool
+    by_token: bool
+    stored: SealedToken | None
+    network_reference: str
 
 
 # What each payment was meant for owes now, what overlapping charges are under way (R8, R8a), how often its card was
@@ -104,13 +115,16 @@ _FACTS = text("""
 
 _START = text("""
     INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency,
-                                      card_fingerprint, state, next_step, due_at, lease_token, send_until, started_at)
+                                      card_fingerprint, gateway_card_id, by_token, keep_card,
+                                      state, next_step, due_at, lease_token, send_until, started_at)
     SELECT v.payment_id, 'sale', p.gateway, v.account, v.reference, v.amount, p.currency, p.card_fingerprint,
-           'started', 'inquire', :lease_end, :lease_token, :send_until, :now
+           v.card, v.by_token, v.keep_card, 'started', 'inquire', :lease_end, :lease_token, :send_until, :now
     FROM unnest(CAST(:payment_ids AS bigint[]), CAST(:accounts AS text[]), CAST(:references AS bigint[]),
-                CAST(:amounts AS bigint[])) AS v(payment_id, account, reference, amount)
+                CAST(:amounts AS bigint[]), CAST(:cards AS bigint[]), CAST(:by_tokens AS boolean[]),
+                CAST(:keep_cards AS boolean[])) AS v(payment_id, account, reference, amount, card, by_token, keep_card)
     JOIN payments p ON p.id = v.payment_id
-    RETURNING id, payment_id, reference, amount_minor""")
+    RETURNING id, payment_id, reference, amount_minor, gateway, account, currency, card_fingerprint, by_token,
+              keep_card""")
 
 _A_WHILE: Final = timedelta(minutes=15)
 _HOURS: Final = timedelta(hours=4)
@@ -240,13 +254,20 @@ def _start(
         return []
     lease_token = secrets.randbits(62)
     send_until = now + terms.send_within
+    accounts = {name: at.account for name, at in terms.gateways.items()}
+    known = gateway_cards.at_hand(conn, (payment for payment, _ in charges), accounts)
+    cards = [known.get(payment.id) for payment, _ in charges]
+    keeps = [_is_to_be_kept(payment, known.get(payment.id)) for payment, _ in charges]
     started = conn.execute(
         _START,
         {
             "payment_ids": [payment.id for payment, _ in charges],
-            "accounts": [terms.gateways[payment.gateway].account for payment, _ in charges],
+            "accounts": [accounts[payment.gateway] for payment, _ in charges],
             "references": [draw_reference() for _ in charges],
             "amounts": [amount for _, amount in charges],
+            "cards": [card.id if card else None for card in cards],
+            "by_tokens": [card is not None and card.stands_in for card in cards],
+            "keep_cards": keeps,
             "lease_end": send_until + terms.answer_within,
             "lease_token": lease_token,
             "send_until": send_until,
@@ -263,21 +284,41 @@ def _start(
     )
     payments = {payment.id: payment for payment, _ in charges}
     return [
-        Begun(
-            transaction_id=row.id,
-            lease_token=lease_token,
-            payment_id=row.payment_id,
-            gateway=payments[row.payment_id].gateway,
-            reference=row.reference,
-            amount_minor=row.amount_minor,
-            currency=payments[row.payment_id].currency,
-            card_token=payments[row.payment_id].card_token,
-            invoice_number=facts[row.payment_id].invoice_number,
-            # What never reached the issuer is no attempt of the card: another gateway gets the first one.
-            recurring=payments[row.payment_id].attempts > payments[row.payment_id].failures,
-        )
+        to_send(row, payments[row.payment_id], facts[row.payment_id], lease_token, 0, known.get(row.payment_id))
         for row in started
     ]
+
+
+def to_send(
+    sale: Row[Any], payment: Row[Any], fact: Row[Any], lease_token: int, counted: int, card: GatewayCard | None
+) -> Begun:
+    """A sale as it goes on the wire: the same at every send (E4). `counted`: 1 where its attempt is counted already."""
+    return Begun(
+        transaction_id=sale.id,
+        lease_token=lease_token,
+        payment_id=payment.id,
+        gateway=sale.gateway,
+        reference=sale.reference,
+        amount_minor=sale.amount_minor,
+        currency=sale.currency,
+        card_token=payment.card_token,
+        invoice_number=fact.invoice_number,
+        recurring=payment.recurring,
+        account=sale.account,
+        card_fingerprint=sale.card_fingerprint,
+        unattended=stored_cards.unattended(
+            attended=payment.attended, attempts=payment.attempts - counted, failures=payment.failures
+        ),
+        keep_card=sale.keep_card,
+        by_token=sale.by_token,
+        stored=card.token if card and sale.by_token else None,
+        network_reference=card.network_reference if card else "",
+    )
+
+
+def _is_to_be_kept(payment: Row[Any], card: GatewayCard | None) -> bool:
+    """C4: a card that serves more than this payment, and for which the gateway has given and refused no token yet."""
+    return not payment.card_once and (card is None or (card.token is None and not card.refused))
 
 
 def _turn(conn: Connection, turns: Sequence[tuple[Row[Any], str, str]], tally: Tally, now: datetime, by: str) -> None:

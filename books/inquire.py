@@ -7,15 +7,16 @@ long as the gateway recognises its reference and the payment is still wanted; af
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
 
-from books import claim, void
-from books.charge import Begun, facts_of
+from books import claim, gateway_cards, void
+from books.charge import Begun, facts_of, to_send
+from books.gateway_cards import GatewayCard, SealedToken
 from books.history import Move, Subject, advance, tell, witness
 from books.outcome import Heard, finish
 from books.tally import Tally
@@ -48,6 +49,9 @@ class Question:
     transaction_id: int
     payment_id: int
     gateway: str
+    account: str
+    card_fingerprint: str
+    keep_card: bool
     reference: int
     amount_minor: int
     currency: str
@@ -57,11 +61,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the gateway said."""
+    """What the gateway said; `sealed_token` is what it gave for later, where that was asked for (C4)."""
 
     question: Question
     sighting: Sighting
     evidence: Evidence
+    sealed_token: SealedToken | None = None
 
 
 _DUE = text("""
@@ -96,6 +101,9 @@ def begin(conn: Connection, payment_id: int | None, most: int, terms: Terms, now
             row.id,
             row.payment_id,
             row.gateway,
+            row.account,
+            row.card_fingerprint,
+            row.keep_card,
             row.reference,
             row.amount_minor,
             row.currency,
@@ -130,7 +138,7 @@ def learn(
         if outcome is None:
             open_questions.append(answer)
         else:
-            found.append(Heard(answer.question.transaction_id, None, outcome, answer.evidence))
+            found.append(Heard(answer.question.transaction_id, None, outcome, answer.evidence, answer.sealed_token))
     asked_ids = [answer.question.transaction_id for answer in answers]
     claim.customers(conn, [row.customer_id for row in conn.execute(_OWNERS, {"ids": asked_ids})])
     tally = finish(conn, "inquiry", found, terms, now, by)
@@ -159,6 +167,7 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
     sales = {row.id: row for row in conn.execute(_SALES, {"ids": ids})}
     payments = {row.id: row for row in conn.execute(_PAYMENTS, {"ids": [s.payment_id for s in sales.values()]})}
     facts = facts_of(conn, list(payments), now)
+    cards = gateway_cards.by_id(conn, [s.gateway_card_id for s in sales.values() if s.gateway_card_id])
     again: list[Begun] = []
     for answer in answers:
         sale = sales[answer.question.transaction_id]
@@ -169,7 +178,7 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
         overdue = sale.send_until + at.appears_within <= now
         recognised = now + terms.send_within < sale.started_at + at.replay_window
         if absent and overdue and recognised and _still_wanted(payment, sale, facts[payment.id]):
-            again.append(_send_again(conn, sale, payment, facts[payment.id], terms, now))
+            again.append(_send_again(conn, sale, payment, facts[payment.id], cards, terms, now))
             continue
         due_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
         if absent and not overdue:
@@ -195,7 +204,13 @@ def _still_wanted(payment: Row[Any], sale: Row[Any], fact: Row[Any]) -> bool:
 
 
 def _send_again(
-    conn: Connection, sale: Row[Any], payment: Row[Any], fact: Row[Any], terms: Terms, now: datetime
+    conn: Connection,
+    sale: Row[Any],
+    payment: Row[Any],
+    fact: Row[Any],
+    cards: Mapping[int, GatewayCard],
+    terms: Terms,
+    now: datetime,
 ) -> Begun:
     lease_token, send_until = secrets.randbits(62), now + terms.send_within
     conn.execute(
@@ -207,19 +222,7 @@ def _send_again(
             "lease_end": send_until + terms.answer_within,
         },
     )
-    return Begun(
-        transaction_id=sale.id,
-        lease_token=lease_token,
-        payment_id=payment.id,
-        gateway=sale.gateway,
-        reference=sale.reference,
-        amount_minor=sale.amount_minor,
-        currency=sale.currency,
-        card_token=payment.card_token,
-        invoice_number=fact.invoice_number,
-        # As it was begun, so that it is the same bytes: this attempt is counted by now.
-        recurring=payment.attempts - 1 > payment.failures,
-    )
+    return to_send(sale, payment, fact, lease_token, 1, cards.get(sale.gateway_card_id))
 
 
 _UNSURE_SALE = text("""

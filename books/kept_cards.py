@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from books import claim
+from books import claim, gateway_cards
 from rules import states
 from rules.errors import NotFound
 
@@ -57,13 +57,25 @@ _FOR_ITS_LAST_PAYMENTS = text(f"""
     WHERE customer_id = :customer_id AND card_token = :token AND gateway IS NOT NULL AND state IN ({_UNDER_WAY})
     RETURNING id""")
 _SPENT = text(f"""
+    WITH spent AS (
+        SELECT DISTINCT e.card_token FROM payments e
+        WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.card_once
+          AND NOT EXISTS (
+              SELECT FROM payments o
+              WHERE o.customer_id = e.customer_id AND o.card_token = e.card_token AND o.gateway IS NOT NULL
+                AND o.state IN ({_UNDER_WAY}))
+          AND NOT EXISTS (SELECT FROM kept_cards k WHERE k.token = e.card_token AND k.removed_at IS NULL)
+    ), forgotten AS (DELETE FROM gateway_cards g USING spent s WHERE g.card_token = s.card_token)
+    SELECT card_token FROM spent""")
+# C2: the gateway's token is there and can be opened, and no sale under way may have to be sent by the number again.
+_REPLACED = text(f"""
     SELECT DISTINCT e.card_token FROM payments e
-    WHERE e.id = ANY(CAST(:ids AS bigint[])) AND e.card_once
+    JOIN gateway_cards g ON g.card_token = e.card_token AND g.gateway = e.gateway
+    WHERE e.id = ANY(CAST(:ids AS bigint[])) AND g.sealed IS NOT NULL AND g.refused_at IS NULL
       AND NOT EXISTS (
           SELECT FROM payments o
           WHERE o.customer_id = e.customer_id AND o.card_token = e.card_token AND o.gateway IS NOT NULL
-            AND o.state IN ({_UNDER_WAY}))
-      AND NOT EXISTS (SELECT FROM kept_cards k WHERE k.token = e.card_token AND k.removed_at IS NULL)""")
+            AND o.state IN ({_UNDER_WAY}))""")
 
 
 def of_customer(conn: Connection, customer_id: int) -> list[KeptCard]:
@@ -114,7 +126,15 @@ def spent(conn: Connection, payment_ids: Sequence[int]) -> list[str]:
     return list(conn.execute(_SPENT, {"ids": list(payment_ids)}).scalars())
 
 
+def replaced(conn: Connection, payment_ids: Sequence[int]) -> list[str]:
+    """Of payments that were charged: the cards whose number a gateway's token stands in for from now on (C2, C4)."""
+    return list(conn.execute(_REPLACED, {"ids": list(payment_ids)}).scalars()) if payment_ids else []
+
+
 def _let_go(conn: Connection, customer_id: int, token: str) -> list[str]:
     """Leave the token to the payments under way that need it; returned where none does."""
     needed = conn.execute(_FOR_ITS_LAST_PAYMENTS, {"customer_id": customer_id, "token": token}).all()
-    return [] if needed else [token]
+    if needed:
+        return []
+    gateway_cards.forget(conn, [token])
+    return [token]

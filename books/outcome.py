@@ -13,13 +13,14 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, kept_cards, routing, void
+from books import apart, claim, gateway_cards, kept_cards, routing, void
 from books.charge import card_counts, facts_of
+from books.gateway_cards import SealedToken, ToKeep
 from books.history import Move, Subject, advance, tell, witness
 from books.post import post
 from books.tally import Tally
 from books.terms import Terms
-from rules import retry, states
+from rules import retry, states, stored_cards
 from rules.breaking import after, turns_away
 from rules.cards import Brand
 from rules.charging import DOES_NOT_FIT, fits
@@ -35,16 +36,21 @@ from rules.outcomes import (
     Refused,
     Unknown,
 )
+from rules.stored_cards import KeepNumbers
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What was heard of a transaction. `lease_token` is that of the call, None for an inquiry, a report or a person."""
+    """What was heard of a transaction. `lease_token` is that of the call, None for an inquiry, a report or a person.
+
+    `sealed_token`: what the gateway gave to charge the card by later, where that was asked for (C4).
+    """
 
     transaction_id: int
     lease_token: int | None
     outcome: Outcome
     evidence: Evidence
+    sealed_token: SealedToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class _PaymentTurn:
     not_before: datetime | None = None
     declined: bool = False
     failed: bool = False
+    by_number: bool = False  # C4: the gateway takes its own token no longer
     gateway: str | None = None  # E6: the one that every sale to come is made at, where it is another one
     rerouted: bool = False
 
@@ -91,6 +98,9 @@ class _Turns:
     unwanted: list[tuple[Row[Any], Row[Any], str]] = field(default_factory=list)
     alarms: list[tuple[str, str, Row[Any]]] = field(default_factory=list)
     answered_cards: list[str] = field(default_factory=list)
+    kept: list[ToKeep] = field(default_factory=list)
+    used_tokens: list[int] = field(default_factory=list)
+    refused_tokens: list[int] = field(default_factory=list)
     unknown: int = 0
 
 
@@ -153,8 +163,14 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     if turns.posts:
         post(conn, turns.posts, turns.amounts, now, terms.today(now), by)
         tally.posted += len(turns.posts)
+    gateway_cards.keep(conn, turns.kept, now)
+    gateway_cards.used(conn, turns.used_tokens, now)
+    gateway_cards.refused(conn, turns.refused_tokens, now)
     ended = [*turns.posts, *(turn.payment for turn in turns.payments if turn.move in {"decline", "cancel"})]
     tally.spent_cards += kept_cards.spent(conn, [payment.id for payment in ended if payment.card_once])
+    if terms.keep_numbers is KeepNumbers.UNTIL_TOKEN:
+        charged = [payment.id for payment in turns.posts if not payment.card_once]
+        tally.spent_cards += kept_cards.replaced(conn, charged)
     if turns.ask_again:
         due = {"ids": [sale_id for sale_id, _ in turns.ask_again], "dues": [at for _, at in turns.ask_again]}
         conn.execute(_ASK_AGAIN, due)
@@ -195,7 +211,14 @@ def _judge(
         return
     if state not in {states.Transaction.STARTED, states.Transaction.UNKNOWN, states.Transaction.REVIEW}:
         return
-    failure = _after_failure(outcome, payment, ways, terms, now) if isinstance(outcome, Failed) else None
+    # C4: said to this very call; what an inquiry or a person says of it leaves the token as it is.
+    token_refused = one.lease_token is not None and sale.by_token and stored_cards.token_refused(outcome)
+    failure: _PaymentTurn | None = None
+    if token_refused:
+        turns.refused_tokens.append(sale.gateway_card_id)
+        failure = _by_number(outcome, sale, payment, now)
+    elif isinstance(outcome, Failed):
+        failure = _after_failure(outcome, payment, ways, terms, now)
     if _is_answer(outcome) and not (failure and failure.rerouted):
         turns.answered_cards.append(payment.card_token)
     ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
@@ -208,6 +231,10 @@ def _judge(
                 turns.unwanted.append((payment, sale, why))
             else:
                 turns.posts.append(payment)
+                if sale.by_token:
+                    turns.used_tokens.append(sale.gateway_card_id)
+                elif sale.keep_card and not payment.card_once and (one.sealed_token or outcome.network_reference):
+                    turns.kept.append(ToKeep(sale, payment, one.sealed_token, outcome.network_reference))
                 turns.amounts[payment.id] = sale.amount_minor
         case Declined():
             if state is states.Transaction.REVIEW:
@@ -272,6 +299,13 @@ def _after_decline(
         case retry.End() as end:
             asks = end.ran_out and terms.policy.at_end is retry.AtEnd.ASK
             return _PaymentTurn(payment, "ask" if asks else "decline", end.why, declined=True)
+
+
+def _by_number(outcome: Outcome, sale: Row[Any], payment: Row[Any], now: datetime) -> _PaymentTurn:
+    if payment.cancel_wish_by:
+        return _PaymentTurn(payment, "cancel", f"cancelled by {payment.cancel_wish_by}", failed=True)
+    why = f"{sale.gateway} does not take its stored card any more ({_words(outcome)}): by the number now"
+    return _PaymentTurn(payment, "retry", why, now, failed=True, by_number=True)
 
 
 def _after_failure(
@@ -340,3 +374,4 @@ def _write_payments(conn: Connection, turns: Sequence[_PaymentTurn], tally: Tall
     for turn in turns:
         tally.count(turn.move)
     tally.rerouted += sum(turn.rerouted for turn in turns)
+    tally.by_number += sum(turn.by_number for turn in turns)

@@ -53,6 +53,7 @@ class Origin:
     by: str
     batch_id: int | None = None
     card_once: bool = False  # the card came with the request, for it alone: its number is dropped afterwards (C2)
+    attended: bool = False  # somebody is at the screen, or gave the card right now (C4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ _COLUMNS: Final = {
     "as_credit": "boolean",
     "allow_overlap": "boolean",
     "when_owed_less": "text",
+    "recurring": "boolean",
     "owed_at_request_minor": "bigint",
     "card_token": "text",
     "card_brand": "text",
@@ -132,9 +134,9 @@ _COLUMNS: Final = {
 }
 # An array of arrays would have to be rectangular: each payment's invoices and caps travel as literals of their own.
 _INSERT = text(f"""
-    INSERT INTO payments (caller, batch_id, card_once, state, due_at, recorded_at, recorded_by,
+    INSERT INTO payments (caller, batch_id, card_once, attended, state, due_at, recorded_at, recorded_by,
                           {", ".join(_COLUMNS)}, invoice_ids, caps_minor)
-    SELECT :caller, :batch_id, :card_once, 'requested', :now, :now, :by,
+    SELECT :caller, :batch_id, :card_once, :attended, 'requested', :now, :now, :by,
            {", ".join(f"v.{name}" for name in _COLUMNS)},
            CAST(v.invoice_ids AS bigint[]), CAST(v.caps_minor AS bigint[])
     FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _COLUMNS.items())},
@@ -326,6 +328,7 @@ def _insert(
         "caller": origin.caller,
         "batch_id": origin.batch_id,
         "card_once": origin.card_once,
+        "attended": origin.attended,
         "by": origin.by,
         "now": now,
         "invoice_ids": [_literal(one.invoice_ids) for one in resolved],
@@ -355,6 +358,7 @@ def _row(
         request.as_credit,
         request.allow_overlap,
         (request.when_owed_less or when_owed_less).value,
+        request.recurring,
         one.owed_minor,
         *(
             (card.token, card.brand.value, card.last_four, card.fingerprint, card.exp_month, card.exp_year)

@@ -17,6 +17,7 @@ class Tally:
     unknown: int = 0
     postponed: int = 0
     rerouted: int = 0
+    by_number: int = 0
     set_aside: int = 0
     reversals: int = 0
     answered_cards: list[str] = field(default_factory=list)

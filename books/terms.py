@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from rules.breaking import WhenRested
 from rules.retry import RetryPolicy
 from rules.routes import Route
+from rules.stored_cards import KeepNumbers
 
 REFERENCE_MIN: Final = 10**18
 REFERENCE_END: Final = 36**12
@@ -48,6 +49,7 @@ class Terms:
     answer_within: timedelta  # all time-outs of one call together: a lease lasts for both (E1)
     routes: Sequence[Route] = ()  # where a payment may go when its gateway is rested or did not charge it (E6)
     when_rested: WhenRested = WhenRested.ELSEWHERE
+    keep_numbers: KeepNumbers = KeepNumbers.ALWAYS
 
     def at(self, gateway: str) -> AtGateway:
         """What holds at a gateway; of one that is not configured any more nothing may be concluded or sent again."""

@@ -151,7 +151,7 @@ def pay(
         }
         if not key:
             note(f"Idempotency key: {drawn}")
-        recorded = at.producer().pay(asked, card, caller=CALLER, by=by, allow_unknown=although_unknown)
+        recorded = at.producer().pay(asked, card, caller=CALLER, by=by, allow_unknown=although_unknown, attended=True)
         status = wait_for(at, recorded.payment_id, 0 if no_wait else seconds)
     _tell_outcome(status, drawn, recorded.new, at.settings.business_time_zone)
     code = _exit_code(status, no_wait)

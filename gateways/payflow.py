@@ -83,6 +83,7 @@ _WORDS: Final = Vocabulary(
 
 # ---- code tables: RESULT (GDG p. 107; Fraud Protection Services Guide 2013, pp. 71-73). Not listed is Unknown.
 
+_ACCOUNT_RULE: Final = "117"
 _DECLINES: Final[dict[str, DeclineClass]] = {
     "12": DeclineClass.SOFT_GENERIC,
     "13": DeclineClass.OTHER_WAY,  # referral
@@ -90,7 +91,7 @@ _DECLINES: Final[dict[str, DeclineClass]] = {
     **dict.fromkeys(("150", "151"), DeclineClass.SOFT_TECHNICAL),
     "1000": DeclineClass.SOFT_GENERIC,
     **dict.fromkeys(("23", "24", "112", "114"), DeclineClass.NEW_DATA),
-    "117": DeclineClass.OTHER_WAY,  # a rule of the merchant's account
+    _ACCOUNT_RULE: DeclineClass.OTHER_WAY,  # a rule of the merchant's account
     **dict.fromkeys(("125", "128"), DeclineClass.HARD),
 }
 _INQUIRE_FIRST: Final = frozenset({"150", "1000"})  # a decline only when an inquiry says so too
@@ -297,6 +298,9 @@ def _parse_outcome(
         return Reply(Unknown("duplicate_of_other", message, pnref), seen)
     if result in _INQUIRE_FIRST:
         return Reply(Unknown(result, redact_text(said.get("RESPMSG", "")), pnref), seen)
+    if result == _ACCOUNT_RULE and isinstance(asked, Sale) and asked.card is None:
+        # So is answered where the account does not allow reference transactions: that says nothing of the card (C4).
+        return Reply(Failed(FailureClass.REFUSED, result, redact_text(said.get("RESPMSG", ""))), seen)
     return Reply(_outcome(operation, result, pnref, said, asked.currency), seen)
 
 

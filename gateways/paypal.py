@@ -126,7 +126,7 @@ _CHARGE_ISSUES: Final[dict[str, _Class]] = {
         DeclineClass.SOFT_GENERIC,
     ),
     **dict.fromkeys(
-        """CARD_EXPIRED INVALID_EXPIRY_DATE REFERENCED_CARD_EXPIRED TOKEN_EXPIRED TOKEN_ID_NOT_FOUND
+        """CARD_EXPIRED INVALID_EXPIRY_DATE REFERENCED_CARD_EXPIRED
     INVALID_SECURITY_CODE_LENGTH PAYMENT_SOURCE_CANNOT_BE_USED PAYMENT_SOURCE_INFO_CANNOT_BE_VERIFIED
     BILLING_ADDRESS_INVALID""".split(),
         DeclineClass.NEW_DATA,
@@ -143,7 +143,10 @@ _CHARGE_ISSUES: Final[dict[str, _Class]] = {
     ),
     # ORDER_COMPLETED_OR_VOIDED is not here: an earlier send may have completed it
     **dict.fromkeys(
-        "ORDER_NOT_APPROVED ORDER_EXPIRED CARD_NUMBER_REQUIRED CARD_EXPIRY_REQUIRED".split(), FailureClass.REFUSED
+        # the last two: PayPal itself has no card for its token, which says nothing of the card (C4)
+        """ORDER_NOT_APPROVED ORDER_EXPIRED CARD_NUMBER_REQUIRED CARD_EXPIRY_REQUIRED TOKEN_EXPIRED
+    TOKEN_ID_NOT_FOUND""".split(),
+        FailureClass.REFUSED,
     ),
 }
 _CAPTURE_ISSUES: Final[dict[str, _Class]] = {
@@ -313,6 +316,13 @@ class PayPal:
         return Reply(Healthy(), seen)
 
     # -- a sale, step by step
+
+    def confirm_notice(self, question: bytes, send_by: float) -> bool | None:
+        """Whether PayPal says that a notice is its own (gateways/notices.py); None where it says nothing of it."""
+        said, _, exchange = self._call("POST", "/v1/notifications/verify-webhook-signature", question, send_by, {})
+        if not isinstance(said, Mapping) or exchange.status != 200:
+            return None
+        return {"SUCCESS": True, "FAILURE": False}.get(at(said, "verification_status"))
 
     def _charge(self, operation: Operation, sale: Sale) -> Reply[Outcome]:
         refusal = unsupported(sale, TRAITS) or _unwritable(sale.amount_minor, sale.currency) or _unknown_card(sale)

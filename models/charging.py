@@ -92,6 +92,10 @@ gateway_transactions = Table(
     minor("amount_minor"),
     words("currency"),
     words("card_fingerprint", nullable=True),
+    # how it was sent, so that it is sent again as the same bytes (E4)
+    Column("gateway_card_id", BigInteger),  # what was known of the kept card; its row goes when the card is removed
+    Column("by_token", Boolean, nullable=False, server_default=text("false")),  # instead of the number (C4)
+    Column("keep_card", Boolean, nullable=False, server_default=text("false")),  # a token was asked for
     words("state"),
     # what the gateway answered
     words("transaction_id", default=""),

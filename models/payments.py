@@ -72,6 +72,8 @@ payments = Table(
     Column(
         "card_once", Boolean, nullable=False, server_default=text("false")
     ),  # came with this payment, for it alone (C2)
+    Column("recurring", Boolean, nullable=False, server_default=text("false")),  # one of a series that was agreed (C4)
+    Column("attended", Boolean, nullable=False, server_default=text("false")),  # somebody was at the screen
     words("gateway", nullable=True),
     # where it stands
     words("state"),

@@ -86,6 +86,7 @@ PAYMENT_COLUMNS: Final = {
     "allow_overlap": (),
     "when_owed_less": (),
     "card_token": ("token",),
+    "recurring": (),
 }
 
 _PARTS = re.compile(r"([0-9]{1,4})[/.-]([0-9]{1,2})[/.-]([0-9]{1,4})")
@@ -320,7 +321,7 @@ def _asked(row: CsvRow, currency: str | None, dates: DateOrder, content: str | N
         if isinstance(day, Fault):
             faults.append(day)
         asked["post_date"] = day
-    for name in ("as_credit", "allow_overlap"):
+    for name in ("as_credit", "allow_overlap", "recurring"):
         if name in cells:
             asked[name] = _FLAGS.get(cells[name].lower())
             if asked[name] is None:

@@ -92,6 +92,7 @@ class Producer:
         card_once: bool = False,
         keep_card: bool = False,
         allow_unknown: bool = False,
+        attended: bool = False,
     ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
@@ -99,7 +100,8 @@ class Producer:
         always is: its number is dropped when no more attempt is to come (C2). `keep_card`: the customer agreed that the
         office keeps it for later payments; one that nobody would charge is not kept. `allow_unknown`: somebody with the
         right to it says that this one is charged although the outcome of an overlapping charge is unknown (R8a); both
-        are meant then, as with `allow_overlap`.
+        are meant then, as with `allow_overlap`. `attended`: somebody is at the screen who could answer a question of
+        the gateway's; whoever gives a `card` always is.
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
@@ -115,7 +117,7 @@ class Producer:
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
             once = request.card_token is not None and not keep_card and (card_once or card is not None)
-            origin = record.Origin(caller, by, card_once=once)
+            origin = record.Origin(caller, by, card_once=once, attended=attended or once or card is not None)
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)

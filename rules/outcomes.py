@@ -74,7 +74,7 @@ class Approved:
     amount_minor: int | None = None
     currency: str | None = None
     reference: str | None = None
-    card_token: str | None = None
+    card_token: str | None = field(default=None, repr=False)
     network_reference: str = ""
     final: bool = True
     repeated: bool = field(default=False, compare=False)

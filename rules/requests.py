@@ -44,6 +44,7 @@ FIELDS: Final = (
     "allow_overlap",
     "when_owed_less",
     "card_token",
+    "recurring",
 )
 """All fields that a request may have."""
 
@@ -75,6 +76,7 @@ class PaymentRequest:
     allow_overlap: bool = False
     when_owed_less: WhenOwedLess | None = None  # None: as the settings say
     card_token: str | None = None
+    recurring: bool = False  # one of a series of charges that the customer agreed to
 
 
 def digest(request: PaymentRequest, card: str | None) -> bytes:
@@ -95,6 +97,7 @@ def digest(request: PaymentRequest, card: str | None) -> bytes:
         request.allow_overlap,
         request.when_owed_less,
         card,
+        *([request.recurring] if request.recurring else []),  # digests of before it was known stay the same
     )
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).digest()
 
@@ -147,6 +150,7 @@ def check(raw: Mapping[str, object], today: date) -> PaymentRequest | list[Fault
         allow_overlap=good(_check_flag("allow_overlap", raw.get("allow_overlap")), False),
         when_owed_less=good(_check_policy(raw.get("when_owed_less")), None),
         card_token=card_token,
+        recurring=good(_check_recurring(method, raw.get("recurring")), False),
     )
     return faults or request
 
@@ -272,6 +276,13 @@ def _check_flag(field: str, value: object) -> bool | Fault:
     return (
         value if isinstance(value, bool) else Fault(field, shown(value), "neither true nor false", "Give true or false")
     )
+
+
+def _check_recurring(method: Method | Fault, value: object) -> bool | Fault:
+    flag = _check_flag("recurring", value)
+    if flag is True and isinstance(method, Method):
+        return check_card_use(method, True, "recurring") or flag
+    return flag
 
 
 def _check_policy(value: object) -> WhenOwedLess | Fault | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from books import inquire, reverse
 from books.charge import Begun
+from books.gateway_cards import SealedToken
 from books.outcome import Heard
 from gateways.contract import Inquiry, Operation, Refund, Reply, Sale, Void
 from gateways.window import Broke
@@ -14,16 +13,20 @@ from rules.errors import CardUnavailable
 from rules.outcomes import Evidence, Failed, FailureClass, NoAnswer, Outcome, Sighting, Unknown
 
 
-def sale(begun: Begun, card: Card, send_by: float) -> Sale:
-    """The call of a sale that was begun."""
+def sale(begun: Begun, card: Card | str, send_by: float) -> Sale:
+    """The call of a sale that was begun, with the card or the gateway's own token for it (C4)."""
     return Sale(
         reference=begun.reference,
         amount_minor=begun.amount_minor,
         currency=begun.currency,
         send_by=send_by,
-        card=card,
+        card=None if isinstance(card, str) else card,
+        stored_card=card if isinstance(card, str) else None,
         invoice_number=begun.invoice_number,
         recurring=begun.recurring,
+        unattended=begun.unattended,
+        keep_card=begun.keep_card,
+        network_reference=begun.network_reference,
     )
 
 
@@ -81,18 +84,15 @@ def reversal_inquiry(question: reverse.Question, send_by: float) -> Inquiry:
     )
 
 
-def heard(transaction_id: int, lease_token: int, reply: Reply[Outcome] | Broke) -> Heard:
+def heard(
+    transaction_id: int, lease_token: int, reply: Reply[Outcome] | Broke, sealed_token: SealedToken | None = None
+) -> Heard:
     """What a call proved; one that broke by our own fault proves nothing."""
     match reply:
         case Broke(where):
             return Heard(transaction_id, lease_token, Unknown("broke", where), Evidence(None, {"broke": where}))
         case Reply(result, evidence):
-            return Heard(transaction_id, lease_token, result, evidence)
-
-
-def all_heard(answers: Sequence[tuple[Begun, Reply[Outcome] | Broke]]) -> list[Heard]:
-    """What many sales proved."""
-    return [heard(sale.transaction_id, sale.lease_token, reply) for sale, reply in answers]
+            return Heard(transaction_id, lease_token, result, evidence, sealed_token)
 
 
 def sighted(reply: Reply[Sighting] | Broke) -> tuple[Sighting, Evidence]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from celery import shared_task
+from sqlalchemy import Connection
 
 from books import charge, claim, outcome, progress
 from books.charge import Begun
@@ -17,7 +19,7 @@ from gateways.window import Broke, Window
 from rules.cards import Card
 from rules.errors import CardUnavailable
 from rules.outcomes import Outcome
-from tasks import calls, scopes
+from tasks import calls, scopes, stored_cards
 from tasks.context import BY, Call, Context, current
 from worker.breakers import Turned
 
@@ -63,10 +65,10 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
             if window.in_flight:
                 patience = _GATHER_SECONDS if looks < _LOOKS else _LAST_ANSWERS_SECONDS
                 answers = window.collect(min(group, window.in_flight), patience)
-                recorded = record(context, "reply", calls.all_heard(answers))
+                recorded = record(context, "reply", all_heard(context, answers))
                 _weigh(context, answers)
                 total.add(recorded)
-                looks = 0 if recorded.rerouted else looks
+                looks = 0 if recorded.rerouted or recorded.by_number else looks
             elif not begun and (taken >= most or looks >= _LOOKS or not _is_left(context, scope)):
                 return total
 
@@ -106,13 +108,21 @@ def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun
     send_by = context.send_by()
     with context.transaction() as (conn, now):
         begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)
-        cards = context.vault.open(conn, [sale.card_token for sale in begun], now) if begun else {}
+        cards = opened(context, conn, begun, now)
         context.forget(conn, tally)
     calls_to_make, unsent = sales(context, begun, cards, send_by)
     for sale, call in calls_to_make:
         window.submit(sale, call)
     tally.add(record(context, "reply", unsent))
     return len(begun), tally
+
+
+def opened(
+    context: Context, conn: Connection, begun: Sequence[Begun], now: datetime
+) -> dict[str, Card | CardUnavailable]:
+    """The cards of begun sales that go by the number; the others stay shut (C4)."""
+    tokens = [sale.card_token for sale in begun if not sale.by_token]
+    return context.vault.open(conn, tokens, now) if tokens else {}
 
 
 def sales(
@@ -122,12 +132,20 @@ def sales(
     to_make: list[tuple[Begun, Call[Outcome]]] = []
     unsent: list[Heard] = []
     for sale in begun:
-        card = cards[sale.card_token]
+        card = stored_cards.token_of(context.vault, sale) if sale.by_token else cards[sale.card_token]
         if isinstance(card, CardUnavailable):
             unsent.append(calls.without_card(sale, card))
         else:
             to_make.append((sale, context.sale(sale.gateway, calls.sale(sale, card, send_by))))
     return to_make, unsent
+
+
+def all_heard(context: Context, answers: Iterable[tuple[Begun, Reply[Outcome] | Broke]]) -> list[Heard]:
+    """What many sales proved, with the gateways' tokens for cards that are kept."""
+    return [
+        calls.heard(sale.transaction_id, sale.lease_token, reply, stored_cards.given(context.vault, sale, reply))
+        for sale, reply in answers
+    ]
 
 
 def record(context: Context, kind: str, heard: Sequence[Heard]) -> Tally:

@@ -131,6 +131,7 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
         answer_within=settings.answer_within,
         routes=settings.card_routes,
         when_rested=settings.when_rested,
+        keep_numbers=settings.keep_numbers,
     )
 
 

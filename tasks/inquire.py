@@ -8,7 +8,7 @@ from celery import shared_task
 
 from books import inquire
 from books.tally import Tally
-from tasks import calls, charge, fan_out
+from tasks import calls, charge, fan_out, stored_cards
 from tasks.context import BY, Context, current
 
 MOST: Final = 100
@@ -37,12 +37,15 @@ def work(context: Context, payment_id: int | None, most: int) -> tuple[int, int,
         context.window,
         [(q, context.inquire(q.gateway, calls.sale_inquiry(q, send_by))) for q in questions],
     )
-    answers = [inquire.Answer(question, *calls.sighted(reply)) for question, reply in replies]
+    answers = [
+        inquire.Answer(question, *calls.sighted(reply), stored_cards.found(context.vault, question, reply))
+        for question, reply in replies
+    ]
     send_by = context.send_by()
     with context.transaction() as (conn, now):
         again, tally = inquire.learn(conn, answers, context.terms, now, BY)
         context.forget(conn, tally)
-        cards = context.vault.open(conn, [sale.card_token for sale in again], now) if again else {}
+        cards = charge.opened(context, conn, again, now)
     sales, unsent = charge.sales(context, again, cards, send_by)
-    tally.add(charge.record(context, "reply", unsent + calls.all_heard(fan_out.every(context.window, sales))))
+    tally.add(charge.record(context, "reply", unsent + charge.all_heard(context, fan_out.every(context.window, sales))))
     return len(questions), len(again), tally

@@ -416,8 +416,8 @@ class TestPayPal(Story):
         assert "security_code" not in sent
 
     def test_unknown_token(self, gateway: Gateway) -> None:
-        """C4: a token that the vault does not know needs new data; one that can be none is not sent."""
+        """C4: a token that the vault does not know is no decline of the card; one that can be none is not sent."""
         outcome = gateway.sale(builders.sale(card=None, stored_card="nosuch")).result
-        assert isinstance(outcome, Declined)
-        assert (outcome.decline, outcome.code) == (DeclineClass.NEW_DATA, "TOKEN_ID_NOT_FOUND")
+        assert isinstance(outcome, Failed)
+        assert (outcome.failure, outcome.code) == (FailureClass.REFUSED, "TOKEN_ID_NOT_FOUND")
         assert isinstance(gateway.sale(builders.sale(card=None, stored_card="cus_1/pm_1")).result, Failed)

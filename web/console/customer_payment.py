@@ -149,6 +149,7 @@ def _save(
             by=user.name,
             card_once=card.once,
             keep_card=card.once and "keep_card" in fields,
+            attended=True,
             allow_unknown="allow_unknown" in fields and user.role.may(Role.SUPERVISOR),
         )
     except RequestRefused as error:
