@@ -1,4 +1,4 @@
-"""Defray itself: real tables, producer, vault and Celery workers, charged through its real Payflow adapter.
+"""Defray itself: real tables, producer, vault and Celery workers, charged through its real adapters.
 
 Only the gateway is not the sandbox, which would take ten times the CPU of a request: it is the one that the peers use.
 """
@@ -24,6 +24,13 @@ from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
 
 GROUP = 5_000
+KEYS = {
+    "payflow": {"user": "merchant", "vendor": "merchant", "password": "not-a-secret"},
+    "plugnpay": {"publisher_name": "merchant", "publisher_password": "not-a-secret"},
+    "stripe": {"secret_key": "not-a-secret", "account": "acct_bench"},
+    "paypal": {"client_id": "merchant", "client_secret": "not-a-secret", "account": "bench"},
+    "authorizenet": {"login_id": "merchant", "transaction_key": "not-a-secret"},
+}
 UNDER_WAY = """
     SELECT EXISTS (SELECT FROM payments WHERE batch_id = %(batch)s AND state = 'requested')
         OR EXISTS (SELECT FROM payments WHERE batch_id = %(batch)s AND state IN ('charging', 'retrying', 'review'))
@@ -56,7 +63,7 @@ class Bell:
 class House:
     """A database of its own with `n` invoices of one payment each, ready to be recorded."""
 
-    def __init__(self, name, method, n, invoices_per_customer, latency, window):
+    def __init__(self, name, method, n, invoices_per_customer, latency, window, gateway):
         self.method, self.per_customer = method, invoices_per_customer
         with psycopg.connect(common.SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
             db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -70,11 +77,9 @@ class House:
             "DEFRAY_KEY_FILE": str(common.HOME / "keys.json"),
             "DEFRAY_LOG_LEVEL": "WARNING",
             "DEFRAY_WINDOW": str(window),
-            "DEFRAY_GATEWAYS": "payflow",
-            "DEFRAY_PAYFLOW_URL": f"{common.GATEWAY}/payflow/{latency}",
-            "DEFRAY_PAYFLOW_USER": "merchant",
-            "DEFRAY_PAYFLOW_VENDOR": "merchant",
-            "DEFRAY_PAYFLOW_PASSWORD": "not-a-secret",
+            "DEFRAY_GATEWAYS": gateway,
+            f"DEFRAY_{gateway.upper()}_URL": f"{common.GATEWAY}/{gateway}/{latency}",
+            **{f"DEFRAY_{gateway.upper()}_{key.upper()}": value for key, value in KEYS[gateway].items()},
         }
         self.settings = load(self.environment)
         self.engine = sa.create_engine(self.url)
@@ -82,7 +87,7 @@ class House:
             Keyring.load_or_create(self.settings.key_file), HourKeys(redis.Redis.from_url(common.REDIS + "/0"))
         )
         self.producer = Producer(
-            self.engine, self.vault, Bell(), lambda _brand, _request: "payflow", self.settings.business_time_zone
+            self.engine, self.vault, Bell(), lambda _brand, _request: gateway, self.settings.business_time_zone
         )
         self.wake = Wake(common.REDIS + "/0")
         for first in range(0, n, GROUP):
@@ -172,11 +177,12 @@ def wait(db, batch_id, process, limit):
     return 0
 
 
-def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=100):
+def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=100,
+        gateway="payflow"):  # fmt: skip
     """`repeat` batches of `n` payments, one after another, under one worker (one row each)."""
     redis.Redis.from_url(common.REDIS).flushall()
     total = n * repeat + warm
-    house = House("bench_defray", method, total, total if one_customer else 10, latency, window)
+    house = House("bench_defray", method, total, total if one_customer else 10, latency, window, gateway)
     started = time.perf_counter()
     tokens = house.seal(total) if method == "credit_card" else []
     sealing = time.perf_counter() - started
@@ -243,6 +249,7 @@ CONFIGS = {
     "defray-p2-w50": {"window": 50},
     "defray-p1": {"processes": 1},
     "defray-p2-one-customer": {"one_customer": True},
+    **{f"defray-p2-{gateway}": {"gateway": gateway} for gateway in KEYS if gateway != "payflow"},
     "defray-checks-p2": {"method": "check"},
     "defray-checks-p2-one-customer": {"method": "check", "one_customer": True},
 }
