@@ -20,7 +20,10 @@ class WhenRested(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A gateway that keeps failing is not called for `left` of its `whole` rest; `over`: a few calls may try it."""
+    """A gateway that keeps failing is not called for `left` of its `whole` rest.
+
+    `over`: a few calls may try it now, and `left` is how long all others wait for what they find out.
+    """
 
     left: timedelta
     whole: timedelta

@@ -27,8 +27,9 @@ PROBES: Final = 3
 _LOOK_SECONDS: Final = 1.0
 _AWAY_SECONDS: Final = 15.0
 """How long a Redis that did not answer is not asked again: charging must not wait for it."""
-_BUSY_TRYING: Final = timedelta(seconds=5)
-_KEYS: Final = ("state", "fail_counter", "opened_at")
+_TRYING_TAKES: Final = timedelta(seconds=5)
+"""How long the others wait at least for what the calls that try find out."""
+_KEYS: Final = ("state", "fail_counter", "opened_at", "told")
 
 _log = logging.getLogger(__name__)
 
@@ -98,29 +99,29 @@ class Breakers:
     def _look(self) -> None:
         self._look_at = time.monotonic() + _LOOK_SECONDS
         try:
-            asked = [_key(name, what) for name in self._gateways for what in (*_KEYS, "told", "trying")]
+            asked = [_key(name, what) for name in self._gateways for what in _KEYS]
             found: list[bytes | None] = self._client.mget(asked)  # type: ignore[assignment]
         except redis.RedisError as reason:
             self._away(reason)
             return
-        width = len(_KEYS) + 2
+        width = len(_KEYS)
         rests: dict[str, Rest] = {}
         troubled: set[str] = set()
         for place, gateway in enumerate(self._gateways):
-            state, failures, opened_at, told, trying = found[place * width : (place + 1) * width]
+            state, failures, opened_at, told = found[place * width : (place + 1) * width]
             if state not in (None, STATE_CLOSED.encode()):
-                rests[gateway] = self._rest_of(opened_at, told, trying)
+                rests[gateway] = self._rest_of(opened_at, told)
                 troubled.add(gateway)
             elif told or failures not in (None, b"0"):
                 troubled.add(gateway)
         self._rests, self._troubled = rests, frozenset(troubled)
 
-    def _rest_of(self, opened_at: bytes | None, told: bytes | None, trying: bytes | None) -> Rest:
+    def _rest_of(self, opened_at: bytes | None, told: bytes | None) -> Rest:
         left = timedelta(seconds=int(opened_at or 0) - time.time()) + self._rest
         why = str(json.loads(told)["why"]) if told else ""
         if left > timedelta(0):
             return Rest(left, self._rest, why)
-        return Rest(_BUSY_TRYING if trying else timedelta(0), self._rest, why, over=True)
+        return Rest(min(_TRYING_TAKES, self._rest), self._rest, why, over=True)
 
     def _count(self, gateway: str, outcomes: Sequence[Outcome]) -> list[Turned]:
         breaker = self._breaker(gateway)

@@ -363,6 +363,10 @@ def with_three_held(house: House, other: House) -> None:
     try:
         assert house.sandbox.client.wait_for("trying", at_least=3).waiting == 3
         other.charge()
+        due = house.row(
+            "SELECT count(*) AS n FROM payments, clock WHERE next_step = 'charge' AND due_at <= now() + ahead"
+        )
+        assert due.n == 0, "nobody turns in circles while they try"
         assert len(house.sandbox.client.requests(gateway="payflow", operation="sale")) == 6
     finally:
         house.sandbox.client.release("trying")
