@@ -138,3 +138,32 @@ def test_said_in_good_english(clerk: Visitor) -> None:
     """Who lacks rights reads whose they are: a supervisor's, an admin's."""
     assert "the rights of an admin; you have those of a clerk" in clerk.get("/console/users").text
     assert "the rights of a supervisor; you have those of a clerk" in clerk.get("/console/deposits").text
+
+
+def test_markup_stays_words(ada: Visitor, books: Books) -> None:
+    """Markup in a name, an invoice's number, notes or a reason is shown as it was typed, and is none."""
+    bad = "<img src=x onerror=alert(1)>\"'{{ 7 * 7 }}"
+    customer = f"/console/customers/{books.bill(bad[:30], {'<b>1': 100, '<b>2': 5000}, name=bad, phone=bad[:20])}"
+    ada.get(ada.get(f"{customer}/payment").headers["location"])
+    saved = ada.post(
+        f"{customer}/payment",
+        method="check",
+        number="<u>7",
+        amount="60.00",
+        notes=bad,
+        idempotency_key="form-" + "a" * 20,
+    )
+    assert saved.status_code == 303
+    payment = f"/console/payments/{books.one('SELECT id FROM payments')}"
+    ada.get(f"{payment}/cancel")
+    assert ada.post(f"{payment}/cancel", reason=bad).status_code == 303
+    pages = [
+        ada.get(address).text
+        for address in (
+            *(customer + more for more in ("", "/credits", "/cards", "/statement")),
+            *(payment + more for more in ("", "/story", "/progress")),
+            *("/console/aging", "/console/charts", "/console/find/results?q=img", "/console/waiting"),
+        )
+    ]
+    assert sum("&lt;img src=x" in page for page in pages) >= 8
+    assert not [page for page in pages if "<img" in page or "<b>" in page or "<u>" in page]
