@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from reports.file import ReportFile
     from reports.form import Form
 
-_GATEWAYS: Final = ("payflow", "plugnpay", "paypal", "stripe", "authorizenet")
+GATEWAYS: Final = ("payflow", "plugnpay", "paypal", "stripe", "authorizenet")
+"""The gateways whose reports can be read; `reports` itself is loaded when the verb runs."""
+
 _AT_A_TIME: Final = 500
 _WORDS: Final = {
     "proven": "Proven by the report",
@@ -31,7 +33,7 @@ _WORDS: Final = {
 
 
 @click.command()
-@click.argument("gateway", type=click.Choice(_GATEWAYS))
+@click.argument("gateway", type=click.Choice(GATEWAYS))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--from", "from_", metavar="TIME", help="What the report tells of begins here; else with its first line.")
 @click.option("--to", metavar="TIME", help="And ends here; else with its last line.")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.reconcile import GATEWAYS
+from reports import FORMS
 from sandbox.client import close
 from tests.cli.conftest import Desk
 from tests.flows.house import card
@@ -75,6 +77,11 @@ def test_a_span_that_is_told(desk: Desk, report: Path) -> None:
     one = desk.ask("reconcile", "payflow", report, *span, "--rows", "1", code=1)
     assert len(one["differences"]) == 1
     assert "and 1 more (--rows lists them)" in desk.run("reconcile", "payflow", report, *span, "--rows", "1").stdout
+
+
+def test_every_form_has_its_name_here() -> None:
+    """B2: the command knows the gateways that reports can be read of, without loading their readers for --help."""
+    assert set(FORMS) == set(GATEWAYS)
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,40 @@ def test_a_chargeback_is_suggested_until_it_is_recorded(house: House, gateway: s
     reading, differences = compare(house, gateway, path)
     assert findings(differences) == []
     assert groups(reading)["matched", "chargeback"] == (1, 6000)
+    with house.context.transaction() as (conn, at):
+        dispute.win(conn, payment, "dp_1", "the goods were delivered", house.context.terms.today(at), at, "sue")
+    _, differences = compare(house, gateway, path)
+    assert findings(differences) == [("chargeback", payment)]  # what was won covers no other one
+
+
+@pytest.mark.parametrize("gateway", ["payflow"], indirect=True)
+def test_what_need_not_be_told(house: House, gateway: str, tmp_path: Path) -> None:
+    """B2: neither what was before the span, nor a refund that failed after all, is missing there."""
+    before, after = charged(house, 1000, 2000)
+    path = the_report(house, gateway, tmp_path)
+    path.write_text(path.read_text().splitlines()[0])
+    _, differences = compare(house, gateway, path)
+    assert findings(differences) == [("missing_there", before), ("missing_there", after)]
+    house.advance(days=3)
+    ask_refund(house, after, 500)
+    house.advance(hours=2)
+    _, differences = compare(house, gateway, path)
+    assert [(one.kind, one.payment_id) for one in differences] == [("refund", after)]
+    was = house.reversal(after).state
+    house.do("UPDATE reversals SET state = 'failed'")
+    _, differences = compare(house, gateway, path)
+    assert findings(differences) == []
+    house.do("UPDATE reversals SET state = :was", was=was)
+
+
+@pytest.mark.parametrize("gateway", ["payflow"], indirect=True)
+def test_what_differs_is_not_missing_too(house: House, gateway: str, tmp_path: Path) -> None:
+    """B2: a sale that the report tells of as not done differs, and is not listed as missing there besides."""
+    [payment] = charged(house, 1000)
+    path = the_report(house, gateway, tmp_path)
+    path.write_text(path.read_text().replace(",0,Approved,8,", ",12,Declined,1,"))
+    _, differences = compare(house, gateway, path)
+    assert [(one.finding, one.state, one.payment_id) for one in differences] == [("differs", "declined", payment)]
 
 
 @pytest.mark.parametrize("gateway", ["payflow"], indirect=True)

@@ -82,6 +82,14 @@ def test_payflow_settlement_without_states(tmp_path: Path) -> None:
         read(tmp_path, "payflow", head + "A1,2026-03-02 10:15:00,S,500,0,77\n")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_letters_survive(tmp_path: Path, encoding: str) -> None:
+    """B2: what a report says is kept in its own letters, whatever it is encoded in."""
+    text = PAYFLOW.format(ref=BASE36).replace("Declined", "Refusé").split("\n", 3)[3]
+    lines = read(tmp_path, "payflow", text.encode(encoding))
+    assert (len(lines), lines[2].said) == (8, "Sale 1 Refusé")
+
+
 def test_a_row_cut_short_is_no_total(tmp_path: Path) -> None:
     """B2: a last row that was cut short is refused, not passed over as a total."""
     with pytest.raises(RequestRefused, match="line 3, Amount"):
@@ -133,6 +141,8 @@ PAYPAL = f""""RH","2026/03/03 05:00:00 -0800","A","ACCOUNT","9"
 "SB","4AB","","","","T0006","2026/03/02 12:16:00 -0800","DR","500","USD",""
 "SB","5AB","","","","T0106","2026/03/02 12:17:00 -0800","DR","2000","USD",""
 "SB","6AB","","","","T0400","2026/03/02 12:18:00 -0800","DR","9900","JPY",""
+"SB","7AB","","1AB","TXN","T1107","2026/03/02 12:19:00 -0800","CR","200","USD",""
+"SB","8AB","","1AB","TXN","T1201","2026/03/02 12:20:00 -0800","CR","123250","USD",""
 "SF","USD","123450","123450"
 "SC","6"
 "RF","USD","123450","123450"
@@ -150,6 +160,8 @@ def test_paypal(tmp_path: Path) -> None:
         (Kind.OTHER, State.SETTLED, 500, "USD"),
         (Kind.FEE, State.SETTLED, 2000, "USD"),
         (Kind.OTHER, State.SETTLED, 9900, "JPY"),
+        (Kind.OTHER, State.SETTLED, 200, "USD"),
+        (Kind.OTHER, State.SETTLED, 123250, "USD"),
     ]
     assert [one.reference for one in lines[:2]] == [REFERENCE, REFERENCE + 1]
     assert (lines[2].sale_transaction_id, lines[0].at) == ("1AB", datetime(2026, 3, 2, 18, 15, tzinfo=UTC))
@@ -342,8 +354,8 @@ def test_a_header_that_comes_again(tmp_path: Path) -> None:
     """B2: a report in sections names its columns anew in each, and they count from there on."""
     section = '"CH","Gross Transaction Currency","Gross Transaction Amount","Transaction Debit or Credit",\
 "Transaction Initiation Date","Transaction Event Code","Transaction ID"\n\
-"SB","EUR","700","CR","2026/03/02 10:15:00 +0100","T0006","7AB"\n'
+"SB","EUR","700","CR","2026/03/02 10:15:00 +0100","T0006","9AB"\n'
     lines = read(tmp_path, "paypal", PAYPAL + section)
-    assert len(lines) == 7
-    assert told(lines[6:]) == [(Kind.SALE, State.SETTLED, 700, "EUR")]
-    assert lines[6].transaction_id == "7AB"
+    assert len(lines) == 9
+    assert told(lines[8:]) == [(Kind.SALE, State.SETTLED, 700, "EUR")]
+    assert lines[8].transaction_id == "9AB"

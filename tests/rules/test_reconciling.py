@@ -94,6 +94,9 @@ def test_a_refund_is_found_through_its_sale() -> None:
     found = match(by_reference, ours)
     assert [one.ours.id if one.ours else None for one in found] == [3, 2, None]
     assert [one.group for one in found] == [Group.MATCHED, Group.MATCHED, Group.MISSING_HERE]
+    twin = replace(REFUND, id=4, reference=FIRST + 3, transaction_id="T4")
+    both = match([line(Kind.REFUND, 400), line(Kind.REFUND, 400)], [SALE, REFUND, twin])
+    assert [one.ours for one in both] == [REFUND, twin]
     [by_sale_id] = match([line(Kind.REFUND, 100, reference=None, sale_transaction_id="T1")], ours)
     assert by_sale_id.ours == other
 
