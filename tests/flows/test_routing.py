@@ -337,11 +337,11 @@ def test_one_that_failed_does_not_turn_in_a_circle(opened: Open) -> None:
 def test_after_the_rest_a_few_calls_try(opened: Open, broker: redis.Redis) -> None:
     """E6: when the rest is over three calls find out; the others wait for what they learn, then all goes on."""
     house = opened("*=payflow", DEFRAY_WHEN_RESTED="wait")
-    bill_many(house, 12)
+    bill_many(house, 24)
     house.sandbox.client.scenario(before=[BUSY], operation="sale", times=0)
     pay_many(house, 0, 3)
     house.charge()
-    payments = pay_many(house, 3, 8)
+    payments = pay_many(house, 3, 20)
     house.charge()
     house.sandbox.client.clear()
     pass_the_rest(house, broker)
@@ -353,7 +353,7 @@ def test_after_the_rest_a_few_calls_try(opened: Open, broker: redis.Redis) -> No
     house.advance(minutes=3)
     house.charge()
     assert {house.state(payment) for payment in payments} == {"posted"}
-    assert house.sandbox.client.card(VISA).charged == 8
+    assert house.sandbox.client.card(VISA).charged == 20
 
 
 def with_three_held(house: House, other: House) -> None:
