@@ -339,8 +339,8 @@ def _for_a_person(gateway: str, told: Told, target: Row[Any]) -> tuple[str, str]
 _ASK_NOW: Final = text("""
     UPDATE gateway_transactions SET due_at = :now
     WHERE id IN (SELECT id FROM gateway_transactions
-                 WHERE id = ANY(CAST(:sales AS bigint[])) AND next_step = 'inquire' AND state IN ('unknown', 'review')
-                   AND lease_token IS NULL AND due_at > :now
+                 WHERE id = ANY(CAST(:sales AS bigint[])) AND next_step = 'inquire' AND lease_token IS NULL
+                   AND due_at > :now
                  ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)""")
 _FOLLOW_NOW: Final = text("""
     UPDATE reversals SET due_at = :now

@@ -188,13 +188,12 @@ def paypal_verifies(question: str, webhook_id: str) -> bool:
     _, found, event = question.partition('"webhook_event":')
     asked = json.loads(question)
     event = event.lstrip()
-    if not found:
+    if not found or asked.get("webhook_id") != webhook_id:
         return False
     _, end = json.JSONDecoder().raw_decode(event)
-    made = paypal_signature(
-        asked["transmission_id"], asked["transmission_time"], asked["webhook_id"], event[:end].encode()
-    )
-    return asked["webhook_id"] == webhook_id and hmac.compare_digest(made, asked["transmission_sig"])
+    told = (str(asked.get("transmission_id")), str(asked.get("transmission_time")), webhook_id)
+    made = paypal_signature(*told, event[:end].encode())
+    return hmac.compare_digest(made.encode(), str(asked.get("transmission_sig")).encode())
 
 
 _PAYPAL_KEY: Final = secrets.token_bytes(32)

@@ -16,6 +16,7 @@ from sandbox.cards import Issuer, acceptable, declines_first
 from sandbox.clock import DAY, moment
 from sandbox.contract import Behaviour, Call, Page, masked
 from sandbox.http import Request
+from sandbox.notices import paypal_verifies
 
 HOUR: Final = 3600.0
 TOKEN_SECONDS: Final = 32_400
@@ -83,6 +84,7 @@ STATUSES: Final = frozenset("COMPLETED DECLINED DENIED PENDING FAILED CANCELLED 
 BRANDS: Final = {"4": "VISA", "5": "MASTERCARD", "2": "MASTERCARD", "3": "AMEX", "6": "MAESTRO"}
 DATE: Final = "%Y-%m-%dT%H:%M:%SZ"
 
+VERIFY: Final = "v1/notifications/verify-webhook-signature"
 BODY: Final = "(body)"
 ACCESS: Final = "(access)"
 PREFER: Final = "(prefer)"
@@ -112,7 +114,11 @@ class PayPal:
     name = "paypal"
     content_type = "application/json"
     paths: tuple[str, ...] = ("/paypal", "/paypal/")
-    credentials: ClassVar[Mapping[str, str]] = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
+    credentials: ClassVar[Mapping[str, str]] = {
+        "client_id": "sandbox",
+        "client_secret": "sandbox-secret",
+        "webhook_id": "WH0SANDBOX",
+    }
 
     def __init__(self, books: Books, credentials: Mapping[str, str], behaviour: Behaviour) -> None:
         self._books = books
@@ -193,6 +199,10 @@ class PayPal:
             raise ApiError(call.fault)
         if not call.operation:
             raise ApiError("RESOURCE_NOT_FOUND")
+        if call.path == VERIFY:
+            self._raise_forced(call)
+            verified = paypal_verifies(call.fields[BODY], self._access["webhook_id"])
+            return {"verification_status": "SUCCESS" if verified else "FAILURE"}
         if call.operation == "inquiry":
             self._raise_forced(call)
             return self._look_up(call)
@@ -581,6 +591,8 @@ def _operation(method: str, path: str) -> str:
     match method, path.split("/"):
         case "POST", ["v1", "oauth2", "token"] | ["v2", "checkout", "orders"]:
             return "other"
+        case "POST", ["v1", "notifications", "verify-webhook-signature"]:
+            return "inquiry"
         case "POST", ["v2", "checkout", "orders", _, "capture"]:
             return "sale"
         case "POST", ["v2", "checkout", "orders", _, "authorize"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,24 +13,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import redis
 import requests
 import uvicorn
 from sqlalchemy import Engine
 
 from books import notices as kept
 from books.notices import Woken
-from sandbox.client import SandboxProcess, SentNotice, page, reset
+from sandbox.client import SandboxProcess, SentNotice, close, page, reset
 from settings import Settings
 from tasks import notice as notice_task
 from tests.flows.house import VISA, House, build, card, settings_for
 from tests.gateways import builders
 from web.app import served
 
-GATEWAYS: Final = ("stripe", "authorizenet")
+GATEWAYS: Final = ("stripe", "authorizenet", "paypal")
 NOTICED: Final = pytest.mark.parametrize("gateway", GATEWAYS)
 SECRETS: Final = {
     "stripe": {"WEBHOOK_SECRET": "whsec_sandbox"},
     "authorizenet": {"SIGNATURE_KEY": "5A" * 64},
+    "paypal": {"WEBHOOK_ID": "WH0SANDBOX"},
 }
 
 
@@ -138,13 +141,16 @@ def lost(street: Street) -> int:
 
 
 @NOTICED
-def test_a_lost_answer_is_asked_for_at_once(street: Street, gateway: str) -> None:
+def test_a_lost_answer_is_asked_for_at_once(street: Street, gateway: str, redis_url: str) -> None:
     """E4, D1: a notice about a charge whose answer was lost brings the inquiry forward, and that posts the payment."""
     payment = lost(street)
     assert street.knock().statuses == (200,)
     assert street.house.sales(payment) == ["unknown"], "keeping it changes nothing"
     woken = street.look()
     assert (woken.ended, woken.inquiries) == ({"verified": 1}, 1)
+    with redis.Redis.from_url(redis_url) as broker:
+        called = [json.loads(message)["headers"]["task"] for message in broker.lrange("scheduled", 0, -1)]
+    assert called == ["defray.inquire", "defray.notice"], "who looks at notices was woken, and then who asks"
     assert street.house.sales(payment) == ["unknown"], "nor does reading it"
     assert street.house.look_up() == 1
     assert (street.house.state(payment), street.house.sales(payment)) == ("posted", ["approved"])
@@ -248,6 +254,12 @@ def test_it_may_lie_for_long(street: Street) -> None:
     assert street.look().ended == {"verified": 1}
 
 
+def inquiries(street: Street) -> int:
+    """How often the gateway was asked about operations (PayPal is asked about its notices, too)."""
+    seen = street.house.sandbox.client.requests(operation="inquiry", gateway=street.gateway)
+    return sum(1 for one in seen if "verify" not in one.path)
+
+
 @NOTICED
 def test_ten_at_once(street: Street, gateway: str) -> None:
     """D4: the same notice ten times at once is answered ten times with yes, is one row, and asks once."""
@@ -256,12 +268,24 @@ def test_ten_at_once(street: Street, gateway: str) -> None:
     assert street.states() == ["waiting"]
     assert street.look().inquiries == 1
     street.house.look_up()
-    asked = len(street.house.sandbox.client.requests(operation="inquiry", gateway=gateway))
+    asked = inquiries(street)
     assert street.knock(times=3, event_id="evt_again").statuses == (200,) * 3
     street.look()
     assert street.house.look_up() == 0
-    assert len(street.house.sandbox.client.requests(operation="inquiry", gateway=gateway)) == asked
+    assert inquiries(street) == asked
     assert street.house.state(payment) == "posted"
+
+
+@NOTICED
+def test_what_was_verified_stays_so(street: Street, gateway: str) -> None:
+    """D4: the same notice again, long after it was verified, is known and changes nothing."""
+    lost(street)
+    sent = street.knock()
+    street.look()
+    street.house.advance(days=3)
+    assert street.post(sent.body.encode(), **sent.headers).status_code == 200
+    assert street.states() == ["verified"]
+    street.house.work()
 
 
 @NOTICED
@@ -336,7 +360,9 @@ def test_a_refund_is_watched_at_once(street: Street) -> None:
     assert street.look().reversals == ("watch",)
     house.work()
     assert house.reversal(payment).state == "refunded"
-    assert house.alarms() == []
+    street.knock(event="charge.refunded")
+    assert street.look().ended == {"verified": 1}
+    assert house.alarms() == [], "the refund of which the charge's own event tells is ours"
 
 
 def test_a_refund_that_was_made_elsewhere(street: Street) -> None:
@@ -404,6 +430,55 @@ def test_a_rejected_one_that_comes_again(
     assert street.look().ended == {"verified": 1}
     street.house.look_up()
     assert street.house.state(payment) == "posted"
+
+
+@pytest.mark.parametrize("gateway", ["paypal"])
+def test_paypal_says_nothing(street: Street, gateway: str) -> None:
+    """D1: while PayPal does not say whether a notice is its own it is asked again; in the end it is rejected."""
+    payment = lost(street)
+    street.house.sandbox.client.scenario(before=[page(503)], operation="inquiry", gateway=gateway, times=0)
+    street.knock()
+    for _ in kept.AGAIN:
+        assert street.look().ended == {}
+        assert street.states() == ["waiting"]
+        street.house.advance(hours=6)
+    assert street.look().ended == {"rejected": 1}
+    assert street.why() == ["paypal did not say whether it sent it"]
+    assert street.house.sales(payment) == ["unknown"]
+
+
+@pytest.mark.parametrize("gateway", ["paypal"])
+def test_paypal_says_it_later(street: Street, gateway: str) -> None:
+    """D1: a notice that could not be verified at first is verified at the next try, and then counts."""
+    lost(street)
+    street.house.sandbox.client.scenario(before=[page(503)], operation="inquiry", gateway=gateway)
+    street.knock()
+    assert street.look().ended == {}
+    street.house.advance(minutes=1)
+    assert street.look().ended == {"verified": 1}
+
+
+@pytest.mark.parametrize("gateway", ["paypal"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        page(200, "<html>", "text/html"),
+        page(200, "{}", "application/json"),
+        page(200, '{"verification_status": "success"}', "application/json"),
+        page(400, '{"name": "VALIDATION_ERROR", "verification_status": "SUCCESS"}', "application/json"),
+        page(307),
+        close(),
+    ],
+    ids=["a page", "nothing", "another word", "an error", "a redirect", "silence"],
+)
+def test_what_is_no_yes_of_paypals(street: Street, gateway: str, said: Any) -> None:
+    """B19, D1: only PayPal's own SUCCESS makes a notice PayPal's; nothing else is taken for a yes or a no."""
+    lost(street)
+    street.house.sandbox.client.scenario(before=[said], operation="inquiry", gateway=gateway, times=0)
+    street.knock()
+    assert street.look().ended == {}
+    assert street.states() == ["waiting"]
+    assert street.house.sandbox.client.decoy()[1] == [], "nothing follows a redirect, or goes to the notice's address"
 
 
 def test_a_lost_message_costs_delay(street: Street) -> None:

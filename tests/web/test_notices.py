@@ -136,7 +136,11 @@ def test_more_than_are_taken(street: TestClient, books: Books) -> None:
     refused = street.post("/v1/notices/stripe", content=b"{2}")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
     assert street.post("/v1/notices/stripe", content=b"{}").status_code == 200
-    books.do("UPDATE notices SET received_at = received_at - interval '61 s' WHERE state = 'rejected'")
+    books.do("UPDATE notices SET gateway = 'paypal' WHERE state = 'rejected'")
+    assert street.post("/v1/notices/stripe", content=b"{3}").status_code == 200
+    books.do(
+        "UPDATE notices SET gateway = 'stripe', received_at = received_at - interval '61 s' WHERE state = 'rejected'"
+    )
     assert street.post("/v1/notices/stripe", content=b"{2}").status_code == 200
 
 
