@@ -84,7 +84,10 @@ def reconcile(
     report = look_over(file)
     with office() as at:
         here = at.settings.business_time_zone
-        source = _source(form, report, _moment(from_, here, "--from"), _moment(to, here, "--to"), margin)
+        begins, ends = _moment(from_, here, "--from"), _moment(to, here, "--to")
+        if begins and ends and begins >= ends:
+            raise click.BadParameter("it is not before --to.", param_hint="--from")
+        source = _source(form, report, begins, ends, margin)
         with at.transaction() as (conn, now):
             reading = books.read(conn, source, report.lines(form, times), now, by)
         proven = sum(each.lines for each in reading.sums if each.group == "proven")
