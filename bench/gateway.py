@@ -1,8 +1,8 @@
 """Fake card gateway on loopback: POST /pay/<latency ms>[t], name-value body in, ~200-byte name-value reply out.
 
-POST /<gateway>/<latency ms>[t]/... takes what Defray's adapters send to payflow, plugnpay, stripe, paypal (a token, an
-order, its capture) and authorizenet: sales only, all approved. The reply repeats amount and reference where the real
-one does, since the adapters compare them. GET /served tells how many payments were answered: captures, for PayPal.
+POST /<gateway>/<latency ms>[t]/... takes what Defray's adapters send to payflow, plugnpay, stripe (a customer, an intent),
+paypal (a token, an order, its capture) and authorizenet: sales only, all approved. The reply repeats amount and
+reference where the real one does, since the adapters compare them. GET /served tells how many payments were answered.
 
 One process, asyncio Protocol on uvloop, keep-alive; about 15 us of CPU a request, so that it weighs little.
 """
@@ -18,6 +18,7 @@ FORM = b"application/x-www-form-urlencoded"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 PAYFLOW = re.compile(rb"(?<![^&])(AMT|CUSTREF)\[\d+\]=([^&]*)")
 PLUGNPAY = re.compile(rb"(?<![^&])(orderID|card-amount|currency)=([^&]*)")
+CUSTOMER = re.compile(rb"&customer=(\w+)")
 STRIPE = re.compile(rb"amount=(\d+)&currency=(\w+)&.*metadata%5Bmerchant_reference%5D=(\d+)")
 PAYPAL = re.compile(rb'"custom_id":"(\d+)".*"currency_code":"(\w+)","value":"([\d.]+)"')
 PAYPAL_ORDER = re.compile(rb"/v2/checkout/orders/O(\d+)X(\d+)([A-Z]{3})/capture")
@@ -41,11 +42,15 @@ def plugnpay(number, _path, asked):
     return body + b"".join(b"&%s=%s" % pair for pair in PLUGNPAY.findall(asked))
 
 
-def stripe(number, _path, asked):
+def stripe(number, path, asked):
+    if path.endswith(b"/customers"):
+        return b'{"id":"cus_%014d","object":"customer","livemode":false}' % number
+    kept_by = CUSTOMER.search(asked)
+    customer = b'"%b"' % kept_by[1] if kept_by else b"null"
     amount, currency, reference = STRIPE.search(asked).groups()
     return (
         b'{"id":"pi_3N%016d","object":"payment_intent","amount":%b,"amount_capturable":0,"amount_received":%b,'
-        b'"currency":"%b","status":"succeeded","capture_method":"automatic","created":1769860800,"customer":null,'
+        b'"currency":"%b","status":"succeeded","capture_method":"automatic","created":1769860800,"customer":%b,'
         b'"last_payment_error":null,"livemode":false,"metadata":{"merchant_reference":"%b"},'
         b'"payment_method":"pm_1N%016d","latest_charge":{"id":"ch_3N%016d","object":"charge","amount":%b,'
         b'"amount_captured":%b,"amount_refunded":0,"captured":true,"currency":"%b","disputed":false,"paid":true,'
@@ -53,7 +58,8 @@ def stripe(number, _path, asked):
         b'{"address_line1_check":"pass","address_postal_code_check":"pass","cvc_check":"pass"},"last4":"0000",'
         b'"network_transaction_id":"%015d"},"type":"card"},"refunded":false,"status":"succeeded"}}'
     ) % (
-        number, amount, amount, currency, reference, number, number, amount, amount, currency, number % 1000000, number
+        number, amount, amount, currency, customer, reference, number, number, amount, amount, currency,
+        number % 1000000, number,
     )  # fmt: skip
 
 
@@ -125,7 +131,7 @@ class Gateway(asyncio.Protocol):
             if path[0] == b"served":
                 self.transport.write(answer(b"%d" % Gateway.served))
                 continue
-            if path[0] != b"paypal" or whole.endswith(b"/capture"):
+            if not whole.endswith((b"/customers", b"/token", b"/orders")):
                 Gateway.served += 1
             reply = answer(SPEAKS[path[0]](Gateway.served, whole, asked), TYPES.get(path[0], FORM))
             wait = path[1]
