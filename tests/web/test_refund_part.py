@@ -301,3 +301,24 @@ def test_a_dispute_that_cannot_be(house: House, sue: Visitor, books: Books, wron
     assert answered.status_code == 422
     assert "4111" not in answered.text
     assert books.one("SELECT count(*) FROM disputes") == 0
+
+
+def test_the_limit_holds_for_a_void_after_a_part(house: House, sue: Visitor, books: Books) -> None:
+    """Rights: what somebody refunded of a payment counts when the rest of it goes back after a void."""
+    books.do("UPDATE users SET refund_limit_minor = 4000 WHERE name = 'sue'")
+    payment = posted(house)
+    assert refund(sue, payment, "25.00").status_code == 303
+    house.work()
+    address = f"/console/payments/{payment}"
+    assert "above your limit" in words(sue.get(f"{address}/void"))
+    auto = sue.post(f"{address}/void", foreseen=mark(sue), reason="all of it", policy="auto")
+    assert (auto.status_code, books.one("SELECT kind || policy FROM proposals")) == (303, "voidauto")
+    books.do("UPDATE proposals SET decision = 'withdrawn', decided_at = now(), decided_by = 'sue'")
+    sue.get(f"{address}/void")
+    sue.post(f"{address}/void", foreseen=mark(sue), reason="all of it", policy="ask")
+    house.work()
+    assert "ask for approval" in words(sue.get(address))
+    sue.post(f"{address}/refund")
+    house.work()
+    assert books.one("SELECT sum(amount_minor) FROM reversals WHERE state LIKE 'refund_accepted'") == 2500
+    assert books.one("SELECT kind FROM proposals WHERE decision IS NULL") == "refund"

@@ -13,9 +13,9 @@ from books import foresee, inquire, proposals, reverse, views
 from books import void as voiding
 from books.people import User
 from rules.errors import Fault, MoveRefused, NotFound
-from rules.people import Role, within
+from rules.people import Role
 from web.console import refund_part, void
-from web.console.payment import CAN_BE_CANCELLED, LeadsBack, address_of, reason_of, shown
+from web.console.payment import CAN_BE_CANCELLED, LeadsBack, address_of, may_return, reason_of, shown
 from web.office import At, Id, Office
 from web.pages import go, page
 from web.rights import Clerk, Fields, Forbidden, Supervisor
@@ -35,7 +35,7 @@ def refund(at: At, user: Supervisor, payment_id: Id) -> Response:
     with at.transaction() as (conn, now):
         proposals.none_open(conn, payment_id)
         reversal = reverse.waiting(conn, payment_id)
-        alone = within(reversal.amount_minor, user.refund_limit_minor)
+        alone = may_return(conn, user, payment_id, reversal.amount_minor)
         if alone:
             reverse.approve(conn, payment_id, at.today(now), now, user.name)
         else:

@@ -140,7 +140,7 @@ def _to_decide(conn: Connection, story: Story, user: User) -> ToDecide:
         foreseen=_possible(foresee.void, conn, proposal, proposals.VOID),
         refund=_possible(foresee.refund, conn, proposal, proposals.PART),
         reversal=reversal,
-        alone=reversal is not None and within(reversal.amount_minor, user.refund_limit_minor),
+        alone=reversal is not None and may_return(conn, user, payment.payment_id, reversal.amount_minor),
         unsure=unsure,
         owed_less=owed_less,
         deciders=_deciders(conn, proposal) if asked else (),
@@ -159,6 +159,11 @@ def _possible(look: Callable[..., Seen], conn: Connection, proposal: Proposal | 
         return look(conn, proposal.payment_id, *amount)
     except (MoveRefused, RequestRefused):
         return None
+
+
+def may_return(conn: Connection, user: User, payment_id: int, amount_minor: int) -> bool:
+    """Whether the user may return this to the card alone: the limit holds for all they refund of one payment."""
+    return within(refunding.asked_by(conn, payment_id, user.name) + amount_minor, user.refund_limit_minor)
 
 
 def _deciders(conn: Connection, proposal: Proposal | None) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from books.people import User
 from rules.cards import looks_like_card_number
 from rules.errors import Fault, RequestRefused
 from rules.money import parse_decimal, to_decimal
-from rules.people import within
-from web.console.payment import LeadsBack, address_of, reason_of
+from web.console.payment import LeadsBack, address_of, may_return, reason_of
 from web.office import At, Id, Office
 from web.pages import go, page
 from web.rights import Fields, Supervisor
@@ -49,7 +48,7 @@ def save(request: Request, at: At, user: Supervisor, payment_id: Id, fields: Fie
         seen, wrong = _asked(conn, payment_id, fields)
         faults += wrong
         if not faults and isinstance(reason, str):
-            if alone := _alone(conn, user, seen):
+            if alone := may_return(conn, user, payment_id, seen.amount_minor):
                 refund.ask(conn, payment_id, seen.amount_minor, reason, now, user.name)
             else:
                 proposals.propose_part(conn, payment_id, seen.amount_minor, reason, now, user.name)
@@ -90,12 +89,6 @@ def _asked(conn: Connection, payment_id: int, fields: Mapping[str, str]) -> tupl
     return (whole, (amount,)) if isinstance(amount, Fault) else foreseen(conn, payment_id, amount)
 
 
-def _alone(conn: Connection, user: User, seen: ForeseenRefund) -> bool:
-    """The limit holds for all parts of one payment that somebody refunds, together."""
-    so_far = refund.asked_by(conn, seen.payment_id, user.name)
-    return within(so_far + seen.amount_minor, user.refund_limit_minor)
-
-
 def _shown(
     request: Request,
     at: Office,
@@ -106,7 +99,7 @@ def _shown(
 ) -> Response:
     with at.reading() as (conn, _):
         payment = views.payment(conn, seen.payment_id)
-        alone = _alone(conn, user, seen)
+        alone = may_return(conn, user, seen.payment_id, seen.amount_minor)
     part = "hx-request" in request.headers
     said = {name: "" if looks_like_card_number(value) else value for name, value in form.items()}
     return page(

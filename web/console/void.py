@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from books import foresee, proposals, views
+from books import foresee, proposals, refund, views
 from books import void as voiding
 from books.foresee import Foreseen
 from books.people import User
@@ -51,7 +51,7 @@ def save(request: Request, at: At, user: Supervisor, payment_id: Id, fields: Fie
         seen = foresee.void(conn, payment_id)
         faults = not_as_shown(fields, seen)
         if not faults and isinstance(reason, str):
-            if _alone(user, seen, policy):
+            if _alone(user, seen, policy, refund.asked_by(conn, payment_id, user.name)):
                 done = voiding.void(conn, payment_id, reason, policy, at.today(now), now, user.name)
             else:
                 proposals.propose_void(conn, payment_id, policy, reason, now, user.name)
@@ -81,9 +81,12 @@ def not_as_shown(fields: Mapping[str, str], seen: Foreseen) -> tuple[Fault, ...]
     return (Fault("foreseen", "", f"changed since you looked: {what}", "Read again what will happen, then decide"),)
 
 
-def _alone(user: User, seen: Foreseen, policy: str) -> bool:
-    """Whether the user may do it alone: the void, and the refund where it would be made without asking."""
-    refunds = seen.to_card.amount_minor if seen.to_card and policy == "auto" else 0
+def _alone(user: User, seen: Foreseen, policy: str, refunded_minor: int) -> bool:
+    """Whether the user may do it alone: the void, and the refund where it would be made without asking.
+
+    `refunded_minor`: what the user refunded of this payment before; the limit holds for all of it together.
+    """
+    refunds = refunded_minor + seen.to_card.amount_minor if seen.to_card and policy == "auto" else 0
     return within(seen.amount_minor, user.void_limit_minor) and within(refunds, user.refund_limit_minor)
 
 
@@ -92,6 +95,7 @@ def _shown(
 ) -> Response:
     with at.reading() as (conn, _):
         payment = views.payment(conn, seen.payment_id)
+        refunded = refund.asked_by(conn, seen.payment_id, user.name)
     reason = form.get("reason", "")
     return page(
         request,
@@ -101,7 +105,7 @@ def _shown(
         seen=seen,
         reason="" if looks_like_card_number(reason) else reason,
         policy=form.get("policy", "ask"),
-        may_void=_alone(user, seen, "ask"),
-        may_refund=_alone(user, seen, "auto"),
+        may_void=_alone(user, seen, "ask", refunded),
+        may_refund=_alone(user, seen, "auto", refunded),
         faults=faults,
     )
