@@ -77,6 +77,14 @@ _REPLACED = text(f"""
           WHERE o.customer_id = e.customer_id AND o.card_token = e.card_token AND o.gateway IS NOT NULL
             AND o.state IN ({_UNDER_WAY}))""")
 
+_IN_USE = text("""
+    SELECT DISTINCT e.card_token FROM payments e
+    JOIN payments o ON o.customer_id = e.customer_id AND o.card_token = e.card_token
+    WHERE e.id = ANY(CAST(:ids AS bigint[])) AND o.gateway IS NOT NULL AND o.state = 'charging'
+      AND EXISTS (
+          SELECT FROM gateway_transactions t
+          WHERE t.payment_id = o.id AND t.operation = 'sale' AND t.state IN ('started', 'unknown'))""")
+
 
 def of_customer(conn: Connection, customer_id: int) -> list[KeptCard]:
     """A customer's kept cards, the latest first; those that have expired are among them."""
@@ -124,6 +132,11 @@ def spent(conn: Connection, payment_ids: Sequence[int]) -> list[str]:
     if not payment_ids:
         return []
     return list(conn.execute(_SPENT, {"ids": list(payment_ids)}).scalars())
+
+
+def in_use(conn: Connection, payment_ids: Sequence[int]) -> set[str]:
+    """Of payments that were answered: the cards that serve others too, one of which may have to be sent again (E4)."""
+    return set(conn.execute(_IN_USE, {"ids": list(payment_ids)}).scalars()) if payment_ids else set()
 
 
 def replaced(conn: Connection, payment_ids: Sequence[int]) -> list[str]:

@@ -97,7 +97,7 @@ class _Turns:
     ask_again: list[tuple[int, datetime]] = field(default_factory=list)
     unwanted: list[tuple[Row[Any], Row[Any], str]] = field(default_factory=list)
     alarms: list[tuple[str, str, Row[Any]]] = field(default_factory=list)
-    answered_cards: list[str] = field(default_factory=list)
+    answered: list[Row[Any]] = field(default_factory=list)
     kept: list[ToKeep] = field(default_factory=list)
     used_tokens: list[int] = field(default_factory=list)
     refused_tokens: list[int] = field(default_factory=list)
@@ -157,12 +157,14 @@ def _record(conn: Connection, heard: Sequence[Heard], terms: Terms, now: datetim
     for one in heard:
         sale = sales[one.transaction_id]
         _judge(one, sale, payments[sale.payment_id], facts, ways, terms, now, turns)
-    tally = Tally(unknown=turns.unknown, answered_cards=turns.answered_cards)
+    tally = Tally(unknown=turns.unknown)
     _write_sales(conn, turns.sales, now, by)
     _write_payments(conn, turns.payments, tally, now, by)
     if turns.posts:
         post(conn, turns.posts, turns.amounts, now, terms.today(now), by)
         tally.posted += len(turns.posts)
+    in_use = kept_cards.in_use(conn, [payment.id for payment in turns.answered if not payment.card_once])
+    tally.answered_cards += [payment.card_token for payment in turns.answered if payment.card_token not in in_use]
     gateway_cards.keep(conn, turns.kept, now)
     gateway_cards.used(conn, turns.used_tokens, now)
     gateway_cards.refused(conn, turns.refused_tokens, now)
@@ -220,7 +222,7 @@ def _judge(
     elif isinstance(outcome, Failed):
         failure = _after_failure(outcome, payment, ways, terms, now)
     if _is_answer(outcome) and not (failure and failure.rerouted):
-        turns.answered_cards.append(payment.card_token)
+        turns.answered.append(payment)
     ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
     match outcome:
         case Approved():
