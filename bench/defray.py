@@ -249,7 +249,7 @@ CONFIGS = {
     "defray-p2-w50": {"window": 50},
     "defray-p1": {"processes": 1},
     "defray-p2-one-customer": {"one_customer": True},
-    **{f"defray-p2-{gateway}": {"gateway": gateway} for gateway in KEYS if gateway != "payflow"},
+    **{f"defray-p2-{gateway}": {"gateway": gateway} for gateway in KEYS},
     "defray-checks-p2": {"method": "check"},
     "defray-checks-p2-one-customer": {"method": "check", "one_customer": True},
 }

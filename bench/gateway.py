@@ -1,8 +1,9 @@
 """Fake card gateway on loopback: POST /pay/<latency ms>[t], name-value body in, ~200-byte name-value reply out.
 
-POST /<gateway>/<latency ms>[t]/... takes what Defray's adapters send to payflow, plugnpay, stripe (a customer, an intent),
-paypal (a token, an order, its capture) and authorizenet: sales only, all approved. The reply repeats amount and
-reference where the real one does, since the adapters compare them. GET /served tells how many payments were answered.
+POST /<gateway>/<latency ms>[t]/... takes what Defray's adapters send to payflow, plugnpay, stripe (a customer, its
+intent), paypal (a token, an order, its capture) and authorizenet: sales only, all approved. The reply repeats amount
+and reference where the real one does, since the adapters compare them. GET /served tells how many payments were
+answered.
 
 One process, asyncio Protocol on uvloop, keep-alive; about 15 us of CPU a request, so that it weighs little.
 """

@@ -36,7 +36,8 @@ def sale(number, reference):
     card = Card(
         number, 12, 2039, "123", "Ada Lovelace", "12 St James's Square", "London", "", "SW1Y4JH", "GB"
     )  # fmt: skip
-    return Sale(reference, 11850, "USD", time.monotonic() + 3600, card=card, invoice_number="INV-10042")
+    return Sale(reference, 11850, "USD", time.monotonic() + 3600, card=card, invoice_number="INV-10042",
+                keep_card=True)  # fmt: skip
 
 
 class _Built(Exception):

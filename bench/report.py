@@ -31,6 +31,13 @@ LABELS = {
     "defray-checks-p2-one-customer": "checks, all of one customer",
 }
 BASE = "naive-prefork2"
+GATEWAYS = {
+    "payflow": "Payflow Pro",
+    "plugnpay": "Plug'n Pay",
+    "stripe": "Stripe",
+    "paypal": "PayPal",
+    "authorizenet": "Authorize.Net",
+}
 
 
 def median(rows, key):
@@ -54,6 +61,7 @@ class Figures:
         self.loads = [row["load"] for row in rows]
         self.finds = [row for row in rows if row["bench"] == "find"]
         self.charges = collections.defaultdict(list)
+        self.messages = collections.defaultdict(list)
         self.spreads = collections.defaultdict(list)
         self.clients = collections.defaultdict(list)
         for row in rows:
@@ -61,6 +69,8 @@ class Figures:
                 self.charges[row["config"], row["latency_ms"], row["n"]].append(row)
             elif row["bench"] == "allocate":
                 self.spreads[row["how"], row["n"]].append(row)
+            elif row["bench"] == "messages":
+                self.messages[row["gateway"]].append(row)
             elif row["bench"] == "http":
                 self.clients[row["client"], row["mode"]].append(row)
 
@@ -89,6 +99,20 @@ class Figures:
             ratio = number(rate / self.rate(BASE, latency))
             rows.append([label, number(rate), ratio, *(f"{us:,.0f}" for us in (*cpu, rest[0])),
                          *(f"{value:.3f}" for value in rest[1:]), f"{wal:,.0f}", f"{peak:,.0f}"])  # fmt: skip
+        return table(heads, rows)
+
+    def gateways(self):
+        rows = []
+        for gateway, label in GATEWAYS.items():
+            found, rate = self.config(f"defray-p2-{gateway}", 50), self.rate(f"defray-p2-{gateway}", 50)
+            cpu = [median(found, lambda row, of=of: row["cpu_us"][of]) for of in ("worker", "postgres")]
+            told = self.messages[gateway]
+            micros = [median(told, lambda row, of=of: row[of]) for of in ("sale_us", "declined_us", "inquiry_us")]
+            asked, looked = (told[0][of] for of in ("exchanges", "inquiry_exchanges"))
+            rows.append([label, number(rate), number(rate / self.rate("defray-p2-payflow", 50)), asked,
+                         *(f"{us:,.0f}" for us in cpu), *(f"{us:,.0f}" for us in micros), looked])  # fmt: skip
+        heads = ["", "payments/s", "× Payflow Pro", "requests a sale", "worker CPU µs", "postgres CPU µs",
+                 "messages of a sale, µs", "of a decline, µs", "of an inquiry, µs", "requests an inquiry"]  # fmt: skip
         return table(heads, rows)
 
     def sizes(self):
@@ -162,6 +186,7 @@ class Figures:
         for heading, part in (
             ("Charging, gateway answers after 50 ms", self.charging(50)),
             ("Charging, gateway answers at once", self.charging(0)),
+            ("Charging at each gateway, which answers after 50 ms", self.gateways()),
             ("Size of the batch", self.sizes()),
             ("Recording and waking", self.recording()),
             ("Posting without a gateway", self.posting()),

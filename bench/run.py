@@ -45,6 +45,9 @@ def plan(full):
         yield charge("defray-p2", 2_500 * size, latency)
     for config in ("defray-p2-w250", "defray-p2-one-customer"):
         yield charge(config, 2_500 * size, 50)
+    for gateway in ("payflow", "plugnpay", "stripe", "paypal", "authorizenet"):
+        yield charge(f"defray-p2-{gateway}", 1_000 * size, 50)
+    yield ["messages.py", str(1_000 * size)], {}
     for config in ("defray-checks-p2", "defray-checks-p2-one-customer"):
         yield charge(config, 5_000 * size, 0)
     for n in (10, 100, 1_000, 10_000, *([100_000] if full else [])):
