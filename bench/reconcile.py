@@ -51,24 +51,24 @@ def base36(number):
     return digits.rjust(12, "0")
 
 
-def write(path, lines):
+def write(path, lines, referenced):
     zone = ZoneInfo(FORMS["payflow"].zone)
     with path.open("w") as file:
         file.write(HEAD)
         for n in range(1, lines + 1):
             at = (BEGIN + datetime.timedelta(seconds=n % 86000)).astimezone(zone)
             own, amount = (n + lines if n % 100 == 1 else n), (100 + n % 900) + (n % 100 == 2)
-            reference = base36(FIRST + own)
-            file.write(f"B{own},{at:%Y-%m-%d %H:%M:%S},Sale,{amount / 100:.2f},USD,0,8,{reference}\n")
+            reference = base36(FIRST + own) if referenced else ""
+            file.write(f"A{own},{at:%Y-%m-%d %H:%M:%S},Sale,{amount / 100:.2f},USD,0,8,{reference}\n")
 
 
-def main(lines):
+def main(lines, referenced):
     migrate.upgrade(common.SA_URL)
     engine = create_engine(common.SA_URL)
     form = FORMS["payflow"]
     with tempfile.TemporaryDirectory() as folder, engine.connect() as conn:
         path = Path(folder) / "report.csv"
-        write(path, lines)
+        write(path, lines, referenced)
         owner = conn.execute(OWNER).scalar_one()
         conn.execute(PAY, {"owner": owner, "begin": BEGIN, "lines": lines})
         conn.execute(SELL, {"begin": BEGIN, "first": FIRST})
@@ -89,6 +89,7 @@ def main(lines):
         common.emit(
             bench="reconcile",
             lines=lines,
+            found_by="reference" if referenced else "id",
             digest_ms=round((looked - begun) * 1000),
             parse_ms=round((parsed - looked) * 1000),
             ms=round(took * 1000),
@@ -101,4 +102,5 @@ def main(lines):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    for by_reference in (True, False):
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, by_reference)

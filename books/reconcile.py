@@ -30,6 +30,9 @@ CHUNK: Final = 2_000
 LOOK_BACK: Final = timedelta(days=550)
 """How long before a line the transaction may have begun that is found by the gateway's id only."""
 
+_NEAR: Final = timedelta(days=2)
+"""So near to its line most are found: few pages of a table in the order of time; the gateway's ids have no index."""
+
 _FOLLOWS_WITHIN: Final = timedelta(days=3)
 
 
@@ -165,7 +168,7 @@ _OURS: Final = """
     WHERE t.operation IN ('sale', 'refund') AND t.gateway = :gateway"""
 _BY_REFERENCE: Final = text(f"{_OURS} AND t.reference = ANY(CAST(:references AS bigint[]))")
 _BY_ID: Final = text(f"""{_OURS} AND t.started_at BETWEEN :since AND :until
-                         AND t.transaction_id = ANY(CAST(:ids AS text[]))""")
+                         AND t.transaction_id IN (SELECT unnest(CAST(:ids AS text[])) COLLATE "C")""")
 _REFUNDS: Final = text(f"""{_OURS} AND t.operation = 'refund' AND t.payment_id = ANY(CAST(:payments AS bigint[]))""")
 _TOLD: Final = text("""
     SELECT gateway_transaction_id FROM report_matches
@@ -202,24 +205,34 @@ def _compare(conn: Connection, report_id: int, source: Source, chunk: Sequence[R
 
 
 def _ours(conn: Connection, gateway: str, chunk: Sequence[ReportLine]) -> dict[int, Ours]:
-    """By reference, whose index is unique; what is left by the gateway's id; and the refunds of the sales found."""
+    """By reference, whose index is unique; what is left by the gateway's id, near first; and the sales' refunds."""
     asked = [line for line in chunk if line.kind in (Kind.SALE, Kind.REFUND, Kind.CHARGEBACK)]
     references = {line.reference for line in asked if line.reference is not None}
     ours: dict[int, Ours] = {}
     if references:
         _add(ours, conn.execute(_BY_REFERENCE, {"gateway": gateway, "references": list(references)}))
-    found = {one.reference for one in ours.values()}
-    left = [line for line in asked if line.reference not in found]
-    ids = {said for line in left for said in (line.transaction_id, line.sale_transaction_id) if said}
-    if ids:
-        moments = [line.at for line in left]
-        span = {"since": min(moments) - LOOK_BACK, "until": max(moments) + timedelta(days=2)}
-        _add(ours, conn.execute(_BY_ID, {"gateway": gateway, "ids": list(ids), **span}))
+    references = {one.reference for one in ours.values()}
+    left = [line for line in asked if line.reference not in references]
+    _add_by_id(conn, ours, gateway, {line.transaction_id for line in left}, left, _NEAR)
+    known = {one.transaction_id for one in ours.values()}
+    left = [line for line in left if line.transaction_id not in known]
+    said = {said for line in left for said in (line.transaction_id, line.sale_transaction_id)}
+    _add_by_id(conn, ours, gateway, said, left, LOOK_BACK)
     if any(line.kind is Kind.REFUND for line in asked):
         payments = list({one.payment_id for one in ours.values() if one.operation == Kind.SALE})
         if payments:
             _add(ours, conn.execute(_REFUNDS, {"gateway": gateway, "payments": payments}))
     return ours
+
+
+def _add_by_id(
+    conn: Connection, ours: dict[int, Ours], gateway: str, ids: set[str], lines: Sequence[ReportLine], back: timedelta
+) -> None:
+    ids.discard("")
+    if ids:
+        moments = [line.at for line in lines]
+        span = {"since": min(moments) - back, "until": max(moments) + _NEAR}
+        _add(ours, conn.execute(_BY_ID, {"gateway": gateway, "ids": list(ids), **span}))
 
 
 def _add(ours: dict[int, Ours], rows: Iterable[Row[Any]]) -> None:
