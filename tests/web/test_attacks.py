@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -167,3 +167,13 @@ def test_markup_stays_words(ada: Visitor, books: Books) -> None:
     ]
     assert sum("&lt;img src=x" in page for page in pages) >= 8
     assert not [page for page in pages if "<img" in page or "<b>" in page or "<u>" in page]
+
+
+def test_a_log_in_ends_the_session_before_it(clerk: Visitor, new_visitor: Callable[[], Visitor]) -> None:
+    """Who logs in at a browser where somebody is logged in ends that session: its token opens nothing any more."""
+    before = clerk.client.cookies["defray_session"]
+    assert clerk.log_in("sue").status_code == 303
+    thief = new_visitor()
+    thief.client.cookies.set("defray_session", before)
+    assert thief.get("/console/find").headers["location"].startswith("/console/login")
+    assert clerk.get("/console/deposits").status_code == 200

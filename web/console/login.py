@@ -50,8 +50,10 @@ def log_in(request: Request, at: At, fields: Fields) -> Response:
         status = 429 if refusal == _TOO_MANY else 401
         return resume.login_page(request, _address(fields.get("next", "")), refusal, status, resume.carried(fields))
     due = user.two_factor or user.role in at.settings.web_two_factor_roles
-    token = rights.drawn()
+    token, before = rights.drawn(), rights.session_token(request)
     with at.transaction() as (conn, now):
+        if replaced := sessions.session(conn, before, now, used=False):
+            sessions.close_session(conn, before, replaced.user, now)  # this browser shows its token no more
         sessions.open_session(conn, token, user, now, second_factor_due=due)
     if not due:
         return _entered(request, at, fields, user, token)
