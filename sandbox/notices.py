@@ -94,7 +94,7 @@ def _stripe_object(one: Transaction, event: str) -> dict[str, Any]:
             "id": _made_of("ch", one.id),
             "object": "charge",
             "payment_intent": intent,
-            "metadata": metadata,
+            "metadata": metadata if one.operation != "refund" else {},
             **common,
         }
     status = "succeeded" if one.standing else "requires_payment_method"
