@@ -66,30 +66,43 @@
   });
 
   // ---- live progress ----------------------------------------------------------------------------------------------
+  // A browser opens six connections to a server: a tab that nobody sees gives its own back until it is looked at.
+  const follow = (address, listeners) => {
+    let source = null, over = false;
+    const open = () => {
+      source = new EventSource(address);
+      for (const [name, listener] of Object.entries(listeners)) source.addEventListener(name, listener);
+      source.addEventListener("end", () => { over = true; source.close(); });
+    };
+    document.addEventListener("visibilitychange", () => {
+      if (over) return;
+      if (document.hidden && source) { source.close(); source = null; }
+      if (!document.hidden && !source) open();
+    });
+    open();
+  };
   const followPayment = (list) => {
     let seen = Number(list.dataset.seen);
-    const source = new EventSource(list.dataset.progress);
-    source.addEventListener("step", (event) => {
+    const step = (event) => {
       if (Number(event.lastEventId) <= seen) return;
       seen = Number(event.lastEventId);
       const line = document.createElement("li");
       line.textContent = JSON.parse(event.data).words;
       list.append(line);
-    });
-    source.addEventListener("slow", (event) => {
+    };
+    const slow = (event) => {
       document.querySelector("#outcome strong").textContent = JSON.parse(event.data).words;
-    });
-    source.addEventListener("end", (event) => {
-      source.close();
+    };
+    const ended = (event) => {
       const end = JSON.parse(event.data);
       document.querySelector("#outcome strong").textContent = end.words;
       document.getElementById("go-on").href = end.address;
       list.dataset.ended = end.state;
       if (end.state === "posted" || end.leads) setTimeout(() => location.assign(end.address), 900);
-    });
+    };
+    follow(list.dataset.progress, { step, slow, end: ended });
   };
   const followBatch = (part) => {
-    const source = new EventSource(part.dataset.batch);
     const show = (event) => {
       const counts = JSON.parse(event.data);
       const bar = part.querySelector("progress");
@@ -107,12 +120,11 @@
         return row;
       }));
     };
-    source.addEventListener("counts", show);
-    source.addEventListener("end", (event) => {
+    const ended = (event) => {
       show(event);
-      source.close();
       document.getElementById("batch-ended").textContent = "Nothing more happens by itself now.";
-    });
+    };
+    follow(part.dataset.batch, { counts: show, end: ended });
   };
 
   // ---- the fields of a new card are for that choice alone; who types into them has chosen it ------------------------
