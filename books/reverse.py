@@ -514,8 +514,10 @@ def _watched(
         sighting = replace(sighting, outcome=outcome)
     # One that was answered ("already refunded") is never sent again: another send would be another refund.
     unanswered = refund.state in {"started", "unknown"}
-    may_resend = unanswered and refund.send_until + at.appears_within <= now < refund.started_at + at.replay_window
-    step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend)
+    appeared = refund.send_until + at.appears_within <= now
+    may_resend = unanswered and appeared and now < refund.started_at + at.replay_window
+    refused = refund.state == "declined" and appeared
+    step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend, refused)
     if isinstance(sighting, Found):
         _close(conn, refund, sighting.outcome, now, by)
     return step

@@ -124,11 +124,12 @@ def after_refund(outcome: Outcome, refunds_sent: int, appears_within: timedelta)
     assert_never(outcome)
 
 
-def after_watch(sighting: Sighting, accepted: bool, asked: int, may_resend: bool) -> Next:
+def after_watch(sighting: Sighting, accepted: bool, asked: int, may_resend: bool, refused: bool = False) -> Next:
     """After the gateway was asked what became of the refund.
 
     `accepted`: it had said yes before. `may_resend`: the same reference may be sent again (E4), since the time to
-    appear has passed and the gateway still recognises it.
+    appear has passed and the gateway still recognises it. `refused`: it was refused as returned before, and whatever
+    had been made of it would have appeared by now (B47).
     """
     match sighting:
         case Found(outcome=Approved(final=True)):
@@ -141,6 +142,9 @@ def after_watch(sighting: Sighting, accepted: bool, asked: int, may_resend: bool
             return Next("fail", None, NOW, "the gateway says that the refund was not made", alarm=True)
         case Absent() if may_resend and not accepted:
             return Next(None, Step.REFUND, NOW, "the gateway does not know the refund: the same one is sent again")
+        case Found(outcome=Held()) | Absent() if refused:
+            why = "the gateway says that it was returned before, and not by this refund: a person must look"
+            return Next("fail", None, NOW, why, alarm=True)
         case Found() | Absent() | NoAnswer():
             return Next(None, Step.WATCH, _again(asked), "what became of the refund is not known yet", alarm=asked >= 5)
     assert_never(sighting)

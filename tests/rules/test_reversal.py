@@ -125,3 +125,20 @@ def test_after_the_gateway_was_asked_about_a_refund(
     """R17, E4: accepted is not final; an absent one is sent again only as the same, when that is safe."""
     following = after_watch(sighting, accepted, 0, may_resend)
     assert (following.move, following.step) == (move, step)
+
+
+@pytest.mark.parametrize(
+    ("sighting", "refused", "move"),
+    [
+        (Absent(), True, "fail"),
+        (Absent(), False, None),
+        (Found(Held("T2", "another amount"), Standing.LIMBO), True, "fail"),
+        (Found(Held("T2", "another amount"), Standing.LIMBO), False, None),
+        (NoAnswer("timeout"), True, None),
+        (Found(Approved("T2"), Standing.REFUNDED), True, "refund"),
+    ],
+)
+def test_a_refund_that_was_refused_as_returned_before(sighting: Sighting, refused: bool, move: str | None) -> None:
+    """B47: where the gateway shows no refund of ours, ours has failed, whoever made the other: a person looks."""
+    following = after_watch(sighting, False, 0, False, refused)
+    assert (following.move, following.alarm) == (move, move == "fail")
