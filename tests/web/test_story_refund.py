@@ -1,4 +1,4 @@
-"""R17 as a story: a part of a charge goes back, what moves is seen while the amount is typed, the invoice owes again."""
+"""R17 as a story: a part of a charge goes back; what moves is seen beforehand, and the invoice owes again."""
 
 from __future__ import annotations
 
