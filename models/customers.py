@@ -68,4 +68,5 @@ Index(
     invoices.c.id,
     postgresql_where=invoices.c.state == "pending",
 )
-Index("ix_invoices_number", invoices.c.number)
+Index("ix_invoices_number", invoices.c.number, invoices.c.id)
+Index("ix_invoices_customer", invoices.c.customer_id, invoices.c.id)

@@ -142,7 +142,11 @@ Index(
     postgresql_where=payments.c.next_step.isnot(None),
 )
 Index(
-    "ix_payments_batch_state", payments.c.batch_id, payments.c.state, postgresql_where=payments.c.batch_id.isnot(None)
+    "ix_payments_batch_state",
+    payments.c.batch_id,
+    payments.c.state,
+    payments.c.id,
+    postgresql_where=payments.c.batch_id.isnot(None),
 )
 Index("ix_payments_customer", payments.c.customer_id, payments.c.id)
 # R8a: card payments under way, to be added up for each customer; by state, so that a charge passes over what waits.

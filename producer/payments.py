@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Final, NamedTuple, Protocol
@@ -34,6 +34,9 @@ LANE_PAYMENTS: Final = 100
 """Payments for which one more lane is worth its message."""
 
 _REMOVED: Final = Fault("card_token", "", "the card is not kept any more", "Enter the card again, or choose another")
+
+First = Callable[[Connection], object]
+"""What an edge has to do in the same transaction, before anything else; may raise."""
 
 Asked = Mapping[str, object] | PaymentRequest
 """A request in words, as `rules.requests.check` reads it, or one that was checked."""
@@ -93,6 +96,7 @@ class Producer:
         keep_card: bool = False,
         allow_unknown: bool = False,
         attended: bool = False,
+        first: First | None = None,
     ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
@@ -105,6 +109,8 @@ class Producer:
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
+            if first is not None:
+                first(conn)
             now, today = self._moment(conn)
             request = _checked(asked, today, card)
             if allow_unknown:
@@ -165,12 +171,15 @@ class Producer:
         by: str,
         skip_bad: bool = False,
         refuse_alike: bool = False,
+        first: First | None = None,
     ) -> BatchReceipt:
         """As `submit`, for rows that bring their numbers along and may be unreadable.
 
         `refuse_alike`: a row that asks for the very same as one before it is refused, whatever its key.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
+            if first is not None:
+                first(conn)
             now, today = self._moment(conn)
             batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
             origin = record.Origin(caller, by, batch_id)

@@ -1,0 +1,253 @@
+"""Lists for programs: by ascending id, from after the last one that was seen, each page by index whatever the size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from books.account import Customer
+from rules.errors import NotFound, shown
+
+_LAST: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: at most so many with an id after this one."""
+
+    after: int
+    limit: int
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {"after": self.after, "most": self.limit}
+
+
+# ---- customers ------------------------------------------------------------------------------------------------------
+
+_CUSTOMER: Final = "SELECT id, number, name, email, phone, created_at FROM customers"
+BY_NUMBER = text(f"{_CUSTOMER} WHERE number = :number")
+CUSTOMERS = text(f"{_CUSTOMER} WHERE id > :after AND id <= :last ORDER BY id LIMIT :most")
+
+
+def customer(conn: Connection, number: str) -> Customer:
+    """A customer by number. Raises NotFound."""
+    row = conn.execute(BY_NUMBER, {"number": number}).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no customer {shown(number)}.", "Compare the number; leading zeros count.")
+    return Customer(**row._mapping)
+
+
+def customers(conn: Connection, page: Page, only: int | None = None) -> list[Customer]:
+    """All customers, or the one whose id is given."""
+    after, last = (page.after, _LAST) if only is None else (max(page.after, only - 1), only)
+    return [
+        Customer(**row._mapping) for row in conn.execute(CUSTOMERS, {"after": after, "last": last, "most": page.limit})
+    ]
+
+
+# ---- invoices -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What is owed, by whom."""
+
+    id: int
+    customer: str
+    number: str
+    invoice_date: date
+    due_date: date
+    currency: str
+    total_minor: int
+    balance_minor: int
+    state: str
+    created_at: datetime
+
+
+_INVOICE: Final = """
+    SELECT i.id, c.number AS customer, i.number, i.invoice_date, i.due_date, i.currency, i.total_minor,
+           i.balance_minor, i.state, i.created_at
+    FROM invoices i JOIN customers c ON c.id = i.customer_id"""
+_PAGE: Final = "i.id > :after ORDER BY i.id LIMIT :most"
+_IN_STATE: Final = "(CAST(:state AS text) IS NULL OR i.state = :state)"
+INVOICE = text(f"{_INVOICE} WHERE i.id = :id")
+INVOICES = text(f"{_INVOICE} WHERE {_PAGE}")
+# The page first, then whose they are: a plan that begins with the customers would sort all of them.
+OF_CUSTOMER = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND {_IN_STATE} AND {_PAGE}")
+OF_NUMBER = text(f"{_INVOICE} WHERE i.number = :number AND {_PAGE}")
+OF_BOTH = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND i.number = :number AND {_IN_STATE} AND {_PAGE}")
+
+
+def invoice(conn: Connection, invoice_id: int, only: int | None = None) -> Invoice:
+    """An invoice, of the customer `only` where that is given. Raises NotFound."""
+    row = conn.execute(INVOICE, {"id": invoice_id}).one_or_none()
+    if row is None or not _of(conn, row.customer, only):
+        raise NotFound(f"There is no invoice {invoice_id}.", "Compare the id; it is not the invoice's number.")
+    return Invoice(**row._mapping)
+
+
+def invoices(
+    conn: Connection, page: Page, customer_id: int | None = None, number: str | None = None, state: str | None = None
+) -> list[Invoice]:
+    """All invoices, those of a customer (and in a state), those with a number, or the one with both."""
+    asked = {**page._asked, "customer_id": customer_id, "number": number, "state": state}
+    if customer_id is not None:
+        question = OF_CUSTOMER if number is None else OF_BOTH
+    else:
+        question = INVOICES if number is None else OF_NUMBER
+    return [Invoice(**row._mapping) for row in conn.execute(question, asked)]
+
+
+_NAMED = text("SELECT id, number FROM invoices WHERE customer_id = :id AND number = ANY(CAST(:numbers AS text[]))")
+
+
+def invoice_ids(conn: Connection, customer_id: int, numbers: Sequence[str]) -> dict[str, int]:
+    """The ids of a customer's invoices by their numbers, as far as there are such."""
+    return {row.number: row.id for row in conn.execute(_NAMED, {"id": customer_id, "numbers": list(numbers)})}
+
+
+# ---- payments -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment as an upstream app sees it; without notes, which are for the office (R6)."""
+
+    id: int
+    customer: str
+    batch_id: int | None
+    idempotency_key: str
+    method: str
+    number: str | None
+    currency: str
+    total_minor: int
+    card_brand: str | None
+    card_last_four: str | None
+    state: str
+    reason: str
+    post_date: date | None
+    charged_minor: int | None
+    applied_minor: int
+    credited_minor: int
+    refunded_minor: int
+    charged_back_minor: int
+    attempts: int
+    next_attempt_at: datetime | None
+    recorded_at: datetime
+    posted_at: datetime | None
+    voided_at: datetime | None
+    reversal_state: str | None
+
+
+_PAYMENT: Final = """
+    SELECT p.id, c.number AS customer, p.batch_id, p.idempotency_key, p.method, p.number, p.currency, p.total_minor,
+           p.card_brand, p.card_last_four, p.state, p.reason, p.post_date, p.charged_minor, p.applied_minor,
+           p.credited_minor, p.refunded_minor, p.charged_back_minor, p.attempts,
+           CASE WHEN p.state = 'retrying' THEN p.due_at END AS next_attempt_at, p.recorded_at, p.posted_at, p.voided_at,
+           (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state
+    FROM payments p JOIN customers c ON c.id = p.customer_id"""
+_PAYMENT_PAGE: Final = "p.id > :after ORDER BY p.id LIMIT :most"
+PAYMENT = text(f"{_PAYMENT} WHERE p.id = :id")
+PAYMENTS = text(f"{_PAYMENT} WHERE {_PAYMENT_PAGE}")
+PAYMENTS_OF_CUSTOMER = text(f"""
+    {_PAYMENT} WHERE p.customer_id = :customer_id AND (CAST(:state AS text) IS NULL OR p.state = :state)
+    AND {_PAYMENT_PAGE}""")
+# One look into the index for each state: it holds the ids of a batch's state in their order.
+PAYMENTS_OF_BATCH = text(f"""
+    WITH some_of AS MATERIALIZED (
+        SELECT f.id FROM unnest(CAST(:states AS text[])) AS s(state) CROSS JOIN LATERAL (
+            SELECT id FROM payments WHERE batch_id = :batch_id AND state = s.state AND id > :after
+            ORDER BY id LIMIT :most) AS f
+        ORDER BY f.id LIMIT :most)
+    {_PAYMENT} WHERE p.id IN (SELECT id FROM some_of) ORDER BY p.id""")
+
+
+def payment(conn: Connection, payment_id: int, only: int | None = None) -> Payment:
+    """A payment, of the customer `only` where that is given. Raises NotFound."""
+    row = conn.execute(PAYMENT, {"id": payment_id}).one_or_none()
+    if row is None or not _of(conn, row.customer, only):
+        raise NotFound(f"There is no payment {payment_id}.", "Compare the id.")
+    return Payment(**row._mapping)
+
+
+def payments(conn: Connection, page: Page, customer_id: int | None = None, state: str | None = None) -> list[Payment]:
+    """All payments, or a customer's (in a state)."""
+    asked = {**page._asked, "customer_id": customer_id, "state": state}
+    return _payments(conn.execute(PAYMENTS if customer_id is None else PAYMENTS_OF_CUSTOMER, asked).all())
+
+
+def payments_of_batch(conn: Connection, page: Page, batch_id: int, states: Sequence[str]) -> list[Payment]:
+    """A batch's payments in some states."""
+    asked = {**page._asked, "batch_id": batch_id, "states": list(states)}
+    return _payments(conn.execute(PAYMENTS_OF_BATCH, asked).all())
+
+
+def _payments(rows: Sequence[Row[Any]]) -> list[Payment]:
+    return [Payment(**row._mapping) for row in rows]
+
+
+# ---- credits and batches --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What a payment exceeded the balance due by."""
+
+    id: int
+    payment_id: int
+    currency: str
+    amount_minor: int
+    balance_minor: int
+    taken_back_minor: int
+    note: str
+    created_at: datetime
+
+
+# The two indexes of credits, that with something left and that of what is used up, one after the other.
+CREDITS = text("""
+    SELECT id, payment_id, currency, amount_minor, balance_minor, taken_back_minor, note, created_at FROM (
+        (SELECT * FROM credits WHERE customer_id = :customer_id AND balance_minor > 0 AND id > :after
+         ORDER BY id LIMIT :most)
+        UNION ALL
+        (SELECT * FROM credits WHERE customer_id = :customer_id AND balance_minor = 0 AND id > :after
+         ORDER BY id LIMIT :most)) AS found
+    ORDER BY id LIMIT :most""")
+
+
+def credits_of(conn: Connection, page: Page, customer_id: int) -> list[Credit]:
+    """A customer's credits, used up ones, too."""
+    return [Credit(**row._mapping) for row in conn.execute(CREDITS, {**page._asked, "customer_id": customer_id})]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Payments that were handed in together."""
+
+    id: int
+    caller: str
+    label: str
+    state: str
+    created_at: datetime
+
+
+_BATCH = text("SELECT id, caller, label, state, created_at FROM batches WHERE id = :id")
+
+
+def batch(conn: Connection, batch_id: int, caller: str | None = None) -> Batch:
+    """A batch, one that `caller` handed in where that is given. Raises NotFound."""
+    row = conn.execute(_BATCH, {"id": batch_id}).one_or_none()
+    if row is None or caller not in (None, row.caller):
+        raise NotFound(f"There is no batch {batch_id}.", "Compare the id.")
+    return Batch(**row._mapping)
+
+
+_IS = text("SELECT EXISTS (SELECT FROM customers WHERE number = :number AND id = :id)")
+
+
+def _of(conn: Connection, number: str, only: int | None) -> bool:
+    return only is None or bool(conn.execute(_IS, {"number": number, "id": only}).scalar_one())
