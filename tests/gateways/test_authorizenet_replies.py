@@ -925,7 +925,7 @@ def test_the_one_that_may_have_moved_money(status: str) -> None:
         (listed(row()), NONE_LISTED, "<html>"),
         (listed(row()), NONE_LISTED, error("E00040")),
     ],
-    ids=str,
+    ids=range(14),
 )
 def test_list_that_is_none(replies: tuple[object, ...]) -> None:
     """E4: lists that cannot be read whole, or contradict the details, say nothing."""
