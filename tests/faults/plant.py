@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -43,7 +44,12 @@ PROJECT = Path(__file__).parents[2]
 BILLED, DUE = date(2026, 1, 5), date(2026, 2, 5)
 PATIENCE = 30.0
 """Seconds until something that should happen is given up; it mostly takes one or two."""
-PATHS = {"payflow": "/payflow", "plugnpay": "/payment/pnpremote.cgi"}
+CREDENTIALS = {
+    "stripe": {"SECRET_KEY": "sandbox-secret", "ACCOUNT": "acct_sandbox"},
+    "paypal": {"CLIENT_ID": "sandbox", "CLIENT_SECRET": "sandbox-secret", "ACCOUNT": "paypal-sandbox"},
+    "authorizenet": {"LOGIN_ID": "sandbox", "TRANSACTION_KEY": "sandbox-secret"},
+}
+"""The sandbox's, for the gateways that `environment` leaves out."""
 CELERY = ("python", "-m", "celery", "-A", "worker.app")
 EVERY_QUEUE = "interactive,bulk,scheduled"
 
@@ -215,9 +221,9 @@ class Gate:
             except TimeoutError:
                 return
 
-    def url(self, gateway: str) -> str:
-        """The address of a gateway there."""
-        return f"http://127.0.0.1:{self.port}{PATHS[gateway]}"
+    def url(self, like: str) -> str:
+        """The address of a gateway there, which is at `like` in another sandbox."""
+        return urlsplit(like)._replace(netloc=f"127.0.0.1:{self.port}").geturl()
 
     def knocking(self, process: psutil.Process) -> int:
         """How many calls of a process wait there for their connection; none may have got one."""
@@ -302,6 +308,16 @@ class Plant:
             routes.chooser(self.settings.card_routes),
             self.settings.business_time_zone,
         )
+
+    def route(self, others: str, amex: str) -> None:
+        """American Express goes to the one gateway, all else to the other; before any process is started."""
+        told = {"DEFRAY_GATEWAYS": f"{others},{amex}", "DEFRAY_CARD_ROUTES": f"amex={amex},*={others}"}
+        for name in {others, amex} & CREDENTIALS.keys():
+            config = {"URL": self.sandbox.url(name), **CREDENTIALS[name]}
+            told |= {f"DEFRAY_{name.upper()}_{key}": value for key, value in config.items()}
+        self.environment |= told
+        self.settings = load(self.environment)
+        self.producer = self.producer_waking(self.wake)
 
     # ---- processes
 

@@ -14,7 +14,7 @@ def test_stopped_longer_than_its_lease(plant: Plant, gate: Gate) -> None:
     """E1, E4, B03: what it had not sent it does not send any more; what it hears late changes nothing."""
     unsent, answered = amex(10), visa(10)
     plant.environment |= {
-        "DEFRAY_PLUGNPAY_URL": gate.url("plugnpay"),
+        "DEFRAY_PLUGNPAY_URL": gate.url(plant.sandbox.url("plugnpay")),
         "DEFRAY_CONNECT_TIMEOUT": "30",
         "DEFRAY_SEND_WITHIN": "4",
     }
