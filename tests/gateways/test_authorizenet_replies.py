@@ -291,6 +291,15 @@ def test_declined(decline: DeclineClass, code: str, verdict: str) -> None:
     assert answer(refusal(code, verdict)) == Declined(decline, code, "Words.", ID if verdict == "2" else "")
 
 
+@pytest.mark.parametrize(
+    ("reply", "proves"),
+    [(refusal("2", "2"), Declined), (held("253"), Held), ({"refId": builders.ORDER}, Unknown), (APPROVAL, Approved)],
+)
+def test_the_envelope_decides_nothing(reply: dict[str, Any], proves: type[Outcome]) -> None:
+    """B21: under an envelope that says Ok a decline is one, what is held is held, and no verdict is unknown."""
+    assert isinstance(answer({**reply, "messages": OK}), proves)
+
+
 def test_decline_that_nobody_knows() -> None:
     """R16: a clear decline of a new reason gets one try; an error of a new reason proves nothing."""
     assert answer(refusal("999", "2")) == Declined(DeclineClass.SOFT_UNLISTED, "999", "Words.", ID)
@@ -982,7 +991,7 @@ def test_span_of_batches() -> None:
         ({}, Unwell("incomplete", "")),
         ({"messages": OK}, Unwell("incomplete", "the reply gives no transactions")),
     ],
-    ids=str,
+    ids=range(7),
 )
 def test_health(reply: object, expected: object) -> None:
     """Health: our credentials and rights do for what inquiries need, do not, or nothing is known."""
