@@ -265,7 +265,7 @@ def inquiries(street: Street) -> int:
 
 @NOTICED
 def test_ten_at_once(street: Street, gateway: str) -> None:
-    """D4: the same notice ten times at once is answered ten times with yes, is one row, and asks once."""
+    """B52, D4: the same notice ten times at once is answered ten times with yes, is one row, and asks once."""
     payment = lost(street)
     assert street.knock(times=10).statuses == (200,) * 10
     assert street.states() == ["waiting"]
@@ -281,7 +281,7 @@ def test_ten_at_once(street: Street, gateway: str) -> None:
 
 @NOTICED
 def test_what_was_verified_stays_so(street: Street, gateway: str) -> None:
-    """D4: the same notice again, long after it was verified, is known and changes nothing."""
+    """B52, D4: the same notice again, long after it was verified, is known and changes nothing."""
     lost(street)
     sent = street.knock()
     street.look()
@@ -399,7 +399,7 @@ def test_a_refund_that_was_made_elsewhere(street: Street) -> None:
 
 
 def test_a_refund_that_fails_after_it_was_final(street: Street) -> None:
-    """R17: weeks after, the gateway tells that a refund failed: a person is told which."""
+    """B60, R17: weeks after, the gateway tells that a refund failed: a person is told which."""
     house = street.house
     house.bill("C-1", {"A": 6000})
     payment = house.pay(6000, card())
@@ -503,7 +503,7 @@ def test_what_is_no_yes_of_paypals(street: Street, gateway: str, said: Any) -> N
 
 
 def test_a_lost_message_costs_delay(street: Street) -> None:
-    """D3: where the wake-up call is lost, the sweeper finds the notice; where the worker died, when its lease ends."""
+    """B52, D3: a lost wake-up call, or a worker that died, costs delay: the sweeper finds the notice, once."""
     lost(street)
     street.knock()
     street.house.advance(seconds=15)
