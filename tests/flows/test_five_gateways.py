@@ -381,6 +381,17 @@ def test_another_sale_given_back_as_duplicate(house: House, gateway: str) -> Non
         assert (sales(house), house.invoices()) == ((0, 0), {"A": ("pending", AMOUNT)})
 
 
+def test_busy(house: House, gateway: str) -> None:
+    """E3, E5: 429 delays; it is another attempt only where the gateway's documents say that 429 did nothing."""
+    payment = asked(house)
+    house.sandbox.client.scenario(before=[AT[gateway].busy], operation="sale")
+    house.work()
+    assert (house.state(payment), sales(house)) == ("retrying" if AT[gateway].busy_proves else "charging", (0, 0))
+    days_pass(house, 1 / 4, 12)
+    assert house.sales(payment) == (["failed", "approved"] if AT[gateway].busy_proves else ["approved"])
+    posted_once(house, payment)
+
+
 def test_wrong_credentials(opened: Open, gateway: str) -> None:
     """E3, E5: refused credentials did nothing, and an operator hears of it; with the right ones it is charged once."""
     wrong = {f"DEFRAY_{gateway.upper()}_{key.upper()}": value for key, value in AT[gateway].wrong_credentials.items()}
@@ -428,6 +439,21 @@ def test_voided(house: House) -> None:
     assert (sales(house), house.invoices()) == ((1, 0), {"A": ("pending", AMOUNT)})
     assert len(sent(house, "void")) <= 1
     assert len(sent(house, "refund")) == final_at_once
+    assert house.ledger() == {"receivable": AMOUNT, "revenue": -AMOUNT}
+
+
+def test_cancelled_while_it_was_charged(house: House) -> None:
+    """R11, E4: cancelled while its outcome is unknown, and found approved: it pays nothing and goes back once."""
+    payment = asked(house)
+    house.sandbox.client.scenario(after=[reset()], operation="sale")
+    house.charge()
+    assert house.cancel(payment) is False
+    house.advance(minutes=1)
+    house.work()
+    final_at_once = traits(house).voids is Voids.NEVER
+    assert reversal_ends(house, payment) == ("refunded" if final_at_once else "voided")
+    assert (house.state(payment), house.invoices()) == ("cancelled", {"A": ("pending", AMOUNT)})
+    assert (sales(house), len(sent(house, "refund"))) == ((1, 0), final_at_once)
     assert house.ledger() == {"receivable": AMOUNT, "revenue": -AMOUNT}
 
 
