@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 
 from settings import Settings
-from web import cards, console, errors, headers, health, notices, static_files
+from web import api, cards, console, errors, headers, health, notices, static_files
 from web.office import opened
 from web.pages import Pages
 
@@ -26,7 +26,7 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPI(title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.pages = Pages(settings.business_time_zone)
     errors.install(app)
-    for router in (health.router, static_files.router, cards.router, notices.router, *console.ROUTERS):
+    for router in (health.router, static_files.router, cards.router, notices.router, *api.ROUTERS, *console.ROUTERS):
         app.include_router(router)
     app.add_api_route("/", _start, include_in_schema=False)
     app.add_middleware(headers.BodyLimit)

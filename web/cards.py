@@ -7,18 +7,20 @@ value that it is about.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from books import lists
+from books.api_keys import ApiKey
 from rules.cards import check_card
-from rules.errors import Fault
-from web.errors import problem
+from rules.errors import Fault, NotFound
+from web import problems
+from web.api.access import CardKeeper
 from web.office import At, Office
-from web.rights import Clerk
 
 router = APIRouter()
 
@@ -27,19 +29,21 @@ _ID_DIGITS: Final = 18  # of a number that the database can hold
 
 
 _NO_CUSTOMER: Final = {"field": "customer", "problem": "no id of a customer", "remedy": "Open the form again"}
+_NO_SUCH_CUSTOMER: Final = {"field": "customer", "problem": "no such customer", "remedy": "Compare the number"}
 
 
 @router.post("/v1/cards", status_code=201)
-async def keep_card(request: Request, at: At, user: Clerk) -> JSONResponse:
+async def keep_card(request: Request, at: At, keeper: CardKeeper) -> JSONResponse:
     """Keep a card: `number`, `expiry` as MM/YY, optionally `security_code`, `name` and address, as JSON or form.
 
-    `customer`: the id of the one whose card it is; the token then counts in that customer's forms only.
+    `customer`: whose card it is, by id, for an app by number; the token then counts for that customer only.
     201 with token, brand, last_four, exp_month, exp_year; 422 with `faults`, each with its field and remedy.
     """
     given = await _given(request)
     if given is None:
-        return problem(400, "Not understood", f"Send a JSON object or a form with the fields {', '.join(_FIELDS)}.")
-    return await run_in_threadpool(_keep, at, given)
+        remedy = f"Send a JSON object or a form with the fields {', '.join(_FIELDS)}."
+        return problems.answer(problems.BODY_NOT_UNDERSTOOD, remedy)
+    return await run_in_threadpool(_keep, at, given, keeper if isinstance(keeper, ApiKey) else None)
 
 
 async def _given(request: Request) -> Mapping[str, str] | None:
@@ -55,19 +59,25 @@ async def _given(request: Request) -> Mapping[str, str] | None:
     return {name: value for name, value in given.items() if isinstance(value, str)}
 
 
-def _keep(at: Office, given: Mapping[str, str]) -> JSONResponse:
+def _keep(at: Office, given: Mapping[str, str], key: ApiKey | None) -> JSONResponse:
     with at.reading() as (_, now):
         today = at.today(now)
     customer = given.get("customer", "")
-    if customer and not (customer.isascii() and customer.isdigit() and len(customer) <= _ID_DIGITS):
-        return problem(422, "The card was not taken", faults=[_NO_CUSTOMER])
+    if key is not None:
+        owner = _customer_of(at, key, customer)
+    elif customer and not (customer.isascii() and customer.isdigit() and len(customer) <= _ID_DIGITS):
+        return _not_taken([_NO_CUSTOMER])
+    else:
+        owner = int(customer) if customer else None
+    if owner is False:
+        return _not_taken([_NO_SUCH_CUSTOMER])
     number, expiry, security_code, name, *address = (given.get(field, "") for field in _FIELDS)
     card = check_card(
         number, expiry, security_code or None, name, today, **dict(zip(_FIELDS[4:], address, strict=True))
     )
     if isinstance(card, list):
-        return problem(422, "The card was not taken", faults=[_shown(fault) for fault in card])
-    [kept] = at.producer.keep_cards([card], int(customer) if customer else None)
+        return _not_taken([_shown(fault) for fault in card])
+    [kept] = at.producer.keep_cards([card], owner)
     return JSONResponse(
         {
             "token": kept.token,
@@ -78,6 +88,23 @@ def _keep(at: Office, given: Mapping[str, str]) -> JSONResponse:
         },
         201,
     )
+
+
+def _customer_of(at: Office, key: ApiKey, number: str) -> int | Literal[False] | None:
+    """The id of the customer whose card an app enters, None where that is not said; False: none that the key sees."""
+    if not number or number == key.customer:
+        return key.customer_id
+    if key.customer is not None:
+        return False
+    with at.reading() as (conn, _):
+        try:
+            return lists.customer(conn, number).id
+        except NotFound:
+            return False
+
+
+def _not_taken(faults: Sequence[Mapping[str, str]]) -> JSONResponse:
+    return problems.answer(problems.REFUSED, "The card was not taken.", faults=faults)
 
 
 def _shown(fault: Fault) -> dict[str, str]:

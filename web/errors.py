@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
-from web import resume
+from web import problems, resume
 from web.pages import page
 from web.rights import Forbidden, NotSignedIn, OldForm, SecondFactorDue, form_fields, session_token
 
@@ -33,6 +33,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Forbidden)(_forbidden)
     app.exception_handler(OldForm)(_old_form)
     app.exception_handler(DefrayError)(_refused)
+    app.exception_handler(problems.Refused)(_problem)
     app.exception_handler(OperationalError)(_unreachable)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
@@ -40,23 +41,37 @@ def install(app: FastAPI) -> None:
 
 
 def problem(status: int, title: str, detail: str = "", **more: Any) -> JSONResponse:
-    """Problem details."""
+    """Problem details for a program that is no app: a page's script, a gateway."""
     said = {"type": "about:blank", "title": title, "status": status, **({"detail": detail} if detail else {}), **more}
     return JSONResponse(said, status, media_type="application/problem+json")
 
 
 def answer(request: Request, status: int, title: str, detail: str = "", **more: Any) -> Response:
     """An error, in the form that the caller understands."""
+    if _is_api(request):
+        return problems.answer(problems.of_status(status), f"{title}. {detail}".strip(), **more)
     if _is_program(request):
         return problem(status, title, detail, **more)
     return page(request, "error.html", status, title=title, detail=detail)
 
 
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/v1/")
+
+
 def _is_program(request: Request) -> bool:
-    return request.url.path.startswith("/v1/") or "application/json" in request.headers.get("accept", "")
+    return _is_api(request) or "application/json" in request.headers.get("accept", "")
+
+
+def _problem(_request: Request, error: problems.Refused) -> Response:
+    """A 401 says how to log in, as RFC 9110 asks for."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.problem is problems.UNAUTHENTICATED else None
+    return problems.answer(error.problem, error.detail, headers, **error.more)
 
 
 async def _not_signed_in(request: Request, _error: Exception) -> Response:
+    if _is_api(request):
+        return _problem(request, problems.Refused(problems.UNAUTHENTICATED, "Log in again, or bring a key."))
     if _is_program(request):
         return problem(401, "Not logged in", "Log in again, or bring a key.")
     ours = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"  # never what another site filled in
@@ -72,6 +87,8 @@ async def _not_signed_in(request: Request, _error: Exception) -> Response:
 
 
 def _second_factor_due(request: Request, _error: Exception) -> Response:
+    if _is_api(request):
+        return problems.answer(problems.UNAUTHENTICATED, "The second factor is still to be shown.")
     if _is_program(request):
         return problem(401, "Not logged in", "The second factor is still to be shown.")
     if request.headers.get("HX-Request"):
@@ -93,6 +110,8 @@ def _forbidden(request: Request, error: Exception) -> Response:
 
 
 def _refused(request: Request, error: DefrayError) -> Response:
+    if _is_api(request):
+        return problems.of_error(error)
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
     faults = error.faults if isinstance(error, RequestRefused) else ()
     more = {"faults": [{"field": f.field, "problem": f.problem, "remedy": f.remedy} for f in faults]} if faults else {}

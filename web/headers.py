@@ -8,6 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web import problems
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -90,7 +92,9 @@ class BodyLimit:
         usual = BODY_MAX_OF_NOTICE if scope["path"].startswith("/v1/notices/") else BODY_MAX
         most = BODY_MAX_AT.get(scope["path"], usual)
         said = dict(scope["headers"]).get(b"content-length", b"0")
-        refusal = PlainTextResponse(f"The body is larger than the {most:,} bytes that are taken here.\n", 413)
+        words = f"The body is larger than the {most:,} bytes that are taken here."
+        is_api = scope["path"].startswith("/v1/")
+        refusal = problems.answer(problems.BODY_TOO_LARGE, words) if is_api else PlainTextResponse(f"{words}\n", 413)
         if not said.isdigit() or int(said) > most:
             await refusal(scope, receive, send)
             return

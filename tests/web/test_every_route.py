@@ -15,6 +15,7 @@ from rules.people import Role
 from settings import load
 from tests.web.conftest import Visitor
 from web import app, rights
+from web.api import access
 
 PUBLIC = {
     ("GET", "/"),
@@ -64,11 +65,19 @@ def needed(route: APIRoute) -> Role | None:
     for call in calls(route.dependant):
         if call.__qualname__ == "require.<locals>.check":
             return Role(inspect.getclosurevars(call).nonlocals["role"])
+        if call is access.keeps_cards:  # of a person who brings no key, a clerk's
+            return Role.CLERK
     return None
 
 
+def for_keys(route: APIRoute) -> bool:
+    """Whether a route asks for an app's key, and takes no session: nothing that a browser sends by itself."""
+    return any(call.__qualname__ == "needs.<locals>.check" for call in calls(route.dependant))
+
+
 ROUTES = {(method, route.path): route for method, route in of(APP.routes)}
-GUARDED = {key: needed(route) for key, route in ROUTES.items() if key not in PUBLIC}
+BY_KEY = {key for key, route in ROUTES.items() if for_keys(route)}
+GUARDED = {key: needed(route) for key, route in ROUTES.items() if key not in PUBLIC | BY_KEY}
 WRITES = sorted(key for key in GUARDED if key[0] != "GET")
 
 
@@ -84,6 +93,12 @@ def test_every_route_has_a_right() -> None:
     assert without == BEGAN | WATCHING
     assert all(rights.began in set(calls(ROUTES[key].dependant)) for key in BEGAN)
     assert all(rights.watching in set(calls(ROUTES[key].dependant)) for key in WATCHING)
+
+
+def test_the_api_is_by_key() -> None:
+    """All under /v1 but cards, which the console shares, and notices asks for an app's key; nothing else does."""
+    assert {key for key in ROUTES if key[1].startswith("/v1/")} - PUBLIC - {("POST", "/v1/cards")} == BY_KEY
+    assert BY_KEY
 
 
 def test_admins() -> None:

@@ -1,0 +1,107 @@
+"""What a call is answered: rows as JSON, and writes that are answered the same when they come again (R15)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from fastapi import Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from books import answers
+from books.account import Customer
+from books.api_keys import ApiKey
+from books.lists import Credit, Invoice, Payment
+from web.api.requests import digest
+from web.office import Office
+
+REPLAYED: Final = "Idempotent-Replayed"
+"""The header of an answer to a write that was made before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a write made; `wake` is done after the commit (D1)."""
+
+    status: int
+    body: Mapping[str, Any]
+    wake: Callable[[], object] | None = None
+
+
+def write(
+    at: Office,
+    request: Request,
+    key: ApiKey,
+    idempotency_key: str,
+    body: Mapping[str, Any],
+    make: Callable[[Connection, datetime], Made],
+) -> Response:
+    """Make it and keep the answer in one transaction, or give the answer that the same write was given before.
+
+    Raises `books.answers.UnderWay`, KeyReused, and what `make` raises: then nothing is kept, and the key stays free.
+    """
+    content = digest(request, body)
+    with at.transaction() as (conn, now):
+        before = answers.begin(conn, key.id, idempotency_key, content)
+        if before is not None:
+            return as_json(before.status, before.body or "", replayed=True)
+        made = make(conn, now)
+        said = json.dumps(made.body)
+        answers.remember(conn, key.id, idempotency_key, content, made.status, said, now)
+    if made.wake is not None:
+        made.wake()
+    return as_json(made.status, said)
+
+
+def as_json(status: int, said: str | Mapping[str, Any], *, replayed: bool = False, location: str = "") -> Response:
+    """An answer."""
+    text = said if isinstance(said, str) else json.dumps(said)
+    headers = {**({REPLAYED: "true"} if replayed else {}), **({"Location": location} if location else {})}
+    return Response(text, status, media_type="application/json", headers=headers)
+
+
+# ---- shapes ---------------------------------------------------------------------------------------------------------
+
+
+def customer(of: Customer) -> dict[str, Any]:
+    """A customer."""
+    return _plain(of)
+
+
+def invoice(of: Invoice) -> dict[str, Any]:
+    """An invoice."""
+    return _plain(of)
+
+
+def payment(of: Payment) -> dict[str, Any]:
+    """A payment; of its card the brand and the last four digits."""
+    said = _plain(of)
+    brand, last_four = said.pop("card_brand"), said.pop("card_last_four")
+    said["card"] = {"brand": brand, "last_four": last_four} if brand else None
+    return said
+
+
+def credit(of: Credit) -> dict[str, Any]:
+    """A credit."""
+    return _plain(of)
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """The row as JSON takes it; what it is of in all is its `amount_minor`, as in a request."""
+    said = {name: _value(value) for name, value in asdict(row).items()}
+    return {("amount_minor" if name == "total_minor" else name): value for name, value in said.items()}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, datetime):
+        return moment(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def moment(at: datetime) -> str:
+    """A moment by RFC 3339, in UTC."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"

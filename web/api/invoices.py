@@ -1,0 +1,104 @@
+"""Invoices: what is owed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from books import lists
+from books.bill import NewInvoice, record_invoices
+from rules.cards import looks_like_card_number
+from rules.errors import Fault, RequestRefused
+from rules.money import check_currency
+from rules.requests import NAME_MAX, check_amount, parse_day, required_text, unknown_fields
+from web.api import answers
+from web.api.access import Payer, Reader, other_customer
+from web.api.answers import Made, write
+from web.api.requests import Asked, Body, IdempotencyKey, asking, one_of
+from web.office import At, Id
+from web.problems import EXISTS, Refused
+
+router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
+
+STATES: Final = ("draft", "pending", "paid", "void")
+_FIELDS: Final = ("customer", "number", "invoice_date", "due_date", "currency", "amount", "amount_minor")
+
+
+@router.post("", status_code=201)
+def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> Response:
+    """Issue an invoice: `customer`, `number`, `invoice_date`, `due_date`, `currency`, `amount_minor`."""
+    if fault := other_customer(key, body.get("customer")):
+        raise RequestRefused([fault])
+    new = _checked(body)
+
+    def make(conn: Connection, now: datetime) -> Made:
+        [kept] = record_invoices(conn, [new], now, key.by)
+        if isinstance(kept, list):
+            if all(fault.field == "customer" for fault in kept):
+                raise RequestRefused(kept)
+            raise Refused(EXISTS, "The customer has an invoice with this number already, with other content.")
+        if not kept.new:
+            raise Refused(EXISTS, "The customer has an invoice with this number already.", id=kept.id)
+        return Made(201, answers.invoice(lists.invoice(conn, kept.id)))
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+@router.get("")
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "number", "state"))]) -> Any:
+    """Invoices, in the order in which they were recorded: all, a customer's, by number, by state of a customer."""
+    state = one_of(asked, "state", STATES)
+    number, customer = asked.filters.get("number"), asked.filters.get("customer", key.customer)
+    if state is not None and customer is None:
+        raise RequestRefused([Fault("state", "", "given without a customer", "Give the customer, too")])
+    if fault := other_customer(key, customer):
+        raise RequestRefused([fault])
+    with at.reading() as (conn, _):
+        customer_id = None if customer is None else lists.customer(conn, customer).id
+        found = lists.invoices(conn, asked.one_more, customer_id, number, state)
+    return asked.shown([answers.invoice(one) for one in found])
+
+
+@router.get("/{invoice_id}")
+def get(at: At, key: Reader, invoice_id: Id) -> dict[str, Any]:
+    """An invoice by id."""
+    with at.reading() as (conn, _):
+        return answers.invoice(lists.invoice(conn, invoice_id, key.customer_id))
+
+
+def _checked(body: dict[str, Any]) -> NewInvoice:
+    faults = unknown_fields(body, _FIELDS)
+    customer = _name("customer", body.get("customer"))
+    number = _name("number", body.get("number"))
+    invoice_date = _day("invoice_date", body.get("invoice_date"))
+    due_date = _day("due_date", body.get("due_date"))
+    currency = check_currency(body.get("currency"))
+    total = currency if isinstance(currency, Fault) else check_amount(body, currency)
+    if (
+        not faults
+        and isinstance(customer, str)
+        and isinstance(number, str)
+        and isinstance(invoice_date, date)
+        and isinstance(due_date, date)
+        and isinstance(currency, str)
+        and isinstance(total, int)
+    ):
+        return NewInvoice(customer, number, invoice_date, due_date, currency, total)
+    checked = (customer, number, invoice_date, due_date, currency, total)
+    found = [one for one in checked if isinstance(one, Fault)]
+    raise RequestRefused(faults + list(dict.fromkeys(found)))
+
+
+def _name(field: str, value: object) -> str | Fault:
+    checked = required_text(field, value, NAME_MAX)
+    if isinstance(checked, str) and looks_like_card_number(checked):
+        return Fault(field, "", "looks like a card number", "Take it out")
+    return checked
+
+
+def _day(field: str, value: object) -> date | Fault:
+    return Fault(field, "", "missing", "Give the day") if value in (None, "") else parse_day(field, value)

@@ -1,0 +1,210 @@
+"""Payments: preview, create, look at, void, cancel, refund."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from books import answers as kept_answers
+from books import kept_cards, lists, proposals, refund
+from books import void as voiding
+from books.api_keys import ApiKey
+from rules.errors import Fault, NotFound, RequestRefused, shown
+from rules.money import check_minor
+from rules.requests import check_words, unknown_fields
+from rules.states import Payment as State
+from web.api import answers
+from web.api.access import Payer, Previewer, Reader, Refunder, Voider, other_customer
+from web.api.answers import Made, as_json, write
+from web.api.requests import Asked, Body, IdempotencyKey, asking, id_filter, one_of
+from web.office import At, Id, Office
+
+router = APIRouter(prefix="/v1/payments", tags=["payments"])
+
+STATES: Final = tuple(State)
+_POLICIES: Final = ("auto", "ask")
+
+
+@router.post("", status_code=201)
+def create(at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> Response:
+    """Record a payment; a card is charged, and the invoices are paid, by workers: the answer says where it stands.
+
+    The fields of `rules.requests.FIELDS`, without the key, which is the header; and `keep_card`: the customer agreed
+    that their card is kept for later payments. The same key and content gives the same payment again (R15).
+    """
+    asked, keep = _asked(body, idempotency_key, key)
+    recorded = at.producer.pay(
+        asked,
+        caller=key.caller,
+        by=key.by,
+        card_once=not keep and _entered_once(at, key, asked),
+        keep_card=keep,
+        first=lambda conn: kept_answers.begin_payment(conn, key.id, idempotency_key),
+    )
+    with at.reading() as (conn, _):
+        said = answers.payment(lists.payment(conn, recorded.payment_id))
+    return as_json(201, said, replayed=not recorded.new, location=f"/v1/payments/{recorded.payment_id}")
+
+
+@router.post("/preview")
+def preview(at: At, key: Previewer, body: Body) -> dict[str, Any]:
+    """How the sum would spread over the invoices now (R9): nothing is recorded, so it needs no Idempotency-Key."""
+    asked, _ = _asked(body, "preview", key)
+    seen = at.producer.preview(asked)
+    lines = [
+        {"invoice": line.invoice, "balance_minor": line.balance_due_minor, "applied_minor": line.applied_minor}
+        for line in seen.lines
+    ]
+    return {"currency": seen.currency, "invoices": lines, "credit_minor": seen.credit_minor}
+
+
+@router.get("")
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "batch", "state"))]) -> Any:
+    """Payments, in the order in which they were recorded: all, a customer's or a batch's, these by state, too."""
+    state = one_of(asked, "state", STATES)
+    batch_id = id_filter(asked, "batch")
+    customer = asked.filters.get("customer", key.customer if batch_id is None else None)
+    if batch_id is not None and customer is not None:
+        raise RequestRefused([Fault("batch", "", "given beside customer", "Give one of the two")])
+    if state is not None and batch_id is None and customer is None:
+        raise RequestRefused([Fault("state", "", "given alone", "Give the customer or the batch, too")])
+    if fault := other_customer(key, customer):
+        raise RequestRefused([fault])
+    with at.reading() as (conn, _):
+        if batch_id is not None:
+            lists.batch(conn, batch_id, None if key.customer is None else key.caller)
+            found = lists.payments_of_batch(conn, asked.one_more, batch_id, [state] if state else STATES)
+        else:
+            customer_id = None if customer is None else lists.customer(conn, customer).id
+            found = lists.payments(conn, asked.one_more, customer_id, state)
+    return asked.shown([answers.payment(one) for one in found])
+
+
+@router.get("/{payment_id}")
+def get(at: At, key: Reader, payment_id: Id) -> dict[str, Any]:
+    """Where a payment stands."""
+    with at.reading() as (conn, _):
+        return answers.payment(lists.payment(conn, payment_id, key.customer_id))
+
+
+@router.post("/{payment_id}/void")
+def void(
+    request: Request, at: At, key: Voider, payment_id: Id, idempotency_key: IdempotencyKey, body: Body
+) -> Response:
+    """Void a posted payment: its invoices are owed again; a charge goes back to the card (R10, R11).
+
+    `reason`; `refund_on_void_failure`: `auto` (unless given) or `ask`, where the gateway can void no more (R12).
+    """
+    reason = _reason(body, "refund_on_void_failure")
+    policy = body.get("refund_on_void_failure", "auto")
+    if policy not in _POLICIES:
+        remedy = f"Give one of {', '.join(_POLICIES)}"
+        raise RequestRefused([Fault("refund_on_void_failure", shown(policy), "not a policy", remedy)])
+
+    def make(conn: Connection, now: datetime) -> Made:
+        _undecided(conn, key, payment_id)
+        done = voiding.void(conn, payment_id, reason, policy, at.today(now), now, key.by)
+        wake = partial(at.wake.reversals, done.next_step, payment_id) if done.next_step else None
+        return Made(200, answers.payment(lists.payment(conn, payment_id)), wake)
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+@router.post("/{payment_id}/cancel")
+def cancel(
+    request: Request, at: At, key: Voider, payment_id: Id, idempotency_key: IdempotencyKey, body: Body
+) -> Response:
+    """Cancel a payment that was not charged yet: 200; for one that is being charged it is a wish (R13): 202."""
+    reason = _reason(body)
+
+    def make(conn: Connection, now: datetime) -> Made:
+        lists.payment(conn, payment_id, key.customer_id)
+        cancelled = voiding.cancel(conn, payment_id, reason, now, key.by)
+        return Made(200 if cancelled else 202, answers.payment(lists.payment(conn, payment_id)))
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+@router.post("/{payment_id}/refund", status_code=201)
+def refund_(
+    request: Request, at: At, key: Refunder, payment_id: Id, idempotency_key: IdempotencyKey, body: Body
+) -> Response:
+    """Refund a posted card payment: `reason`, and `amount_minor` where it is not all that is refundable (R17)."""
+    reason = _reason(body, "amount_minor")
+    amount = None if body.get("amount_minor") is None else check_minor(body["amount_minor"])
+    if isinstance(amount, Fault):
+        raise RequestRefused([amount])
+
+    def make(conn: Connection, now: datetime) -> Made:
+        _undecided(conn, key, payment_id)
+        reversal_id = refund.ask(conn, payment_id, amount, reason, now, key.by)
+        said = {
+            "id": reversal_id,
+            "payment_id": payment_id,
+            "amount_minor": refund.amount_of(conn, reversal_id),
+            "currency": lists.payment(conn, payment_id).currency,
+            "state": "refund_due",
+        }
+        return Made(201, said, partial(at.wake.reversals, "refund", payment_id))
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+def _undecided(conn: Connection, key: ApiKey, payment_id: int) -> None:
+    """The payment is one that the key sees, and nothing is proposed for it that a second person decides first."""
+    lists.payment(conn, payment_id, key.customer_id)
+    proposals.none_open(conn, payment_id)
+
+
+def _reason(body: Mapping[str, Any], *others: str) -> str:
+    faults = unknown_fields(body, ("reason", *others))
+    reason = check_words("reason", body.get("reason"))
+    if isinstance(reason, Fault):
+        faults.append(reason)
+    if faults or isinstance(reason, Fault):
+        raise RequestRefused(faults)
+    return reason
+
+
+def _asked(body: Mapping[str, Any], idempotency_key: str, key: ApiKey) -> tuple[dict[str, Any], bool]:
+    """A request as the producer takes it, and whether its card is to be kept."""
+    if fault := other_customer(key, body.get("customer")):
+        raise RequestRefused([fault])
+    if "idempotency_key" in body:
+        raise RequestRefused([Fault("idempotency_key", "", "no such field", "Send the header Idempotency-Key")])
+    keep = body.get("keep_card", False)
+    if not isinstance(keep, bool):
+        raise RequestRefused([Fault("keep_card", "", "neither true nor false", "Give true or false")])
+    asked = {name: value for name, value in body.items() if name != "keep_card"}
+    return {**asked, "idempotency_key": idempotency_key}, keep
+
+
+_NO_SUCH_CARD: Final = Fault("card_token", "", "no such card", "Enter the card again")
+
+
+def _entered_once(at: Office, key: ApiKey, asked: Mapping[str, Any]) -> bool:
+    """Whether the card was entered for this payment and is not one that the customer lets us keep (C2).
+
+    A token counts for the customer it was entered for: raises RequestRefused where that is somebody else.
+    """
+    token, number = asked.get("card_token"), asked.get("customer")
+    if not isinstance(token, str) or not isinstance(number, str):
+        return False
+    with at.reading() as (conn, _):
+        try:
+            customer_id = lists.customer(conn, number).id
+        except NotFound:
+            return False  # which the producer tells
+        if any(one.token == token for one in kept_cards.of_customer(conn, customer_id)):
+            return False
+        entered = at.vault.facts(conn, [token]).get(token)
+    theirs = (customer_id,) if key.customer is not None else (None, customer_id)
+    if entered is not None and entered.customer_id not in theirs:
+        raise RequestRefused([_NO_SUCH_CARD])
+    return True

@@ -1,0 +1,145 @@
+"""What a call says: its body, its Idempotency-Key, which part of a list it asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Depends, Request
+
+from books.lists import Page
+from rules.apps import check_idempotency_key
+from rules.errors import Fault, RequestRefused, shown
+from rules.requests import unknown_fields
+from web.problems import BODY_NOT_UNDERSTOOD, MEDIA_TYPE, Refused
+
+LIMIT: Final = 50
+LIMIT_MAX: Final = 200
+"""Rows of one page of a list."""
+
+_INTEGER: Final = re.compile(r"[0-9]{1,18}")
+
+
+# ---- writes ---------------------------------------------------------------------------------------------------------
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object that a write brings. Raises Refused where it brings none; a name given twice is none."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(MEDIA_TYPE, "Send a JSON object with the header Content-Type: application/json.")
+    try:
+        said = json.loads(await request.body(), object_pairs_hook=_object, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise Refused(BODY_NOT_UNDERSTOOD, "The body is no JSON object, or names a field twice.")
+    return said
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    said = dict(pairs)
+    if len(said) < len(pairs):
+        raise ValueError
+    return said
+
+
+def _no_number(_name: str) -> None:
+    raise ValueError
+
+
+Body = Annotated[dict[str, Any], Depends(_body)]
+"""A handler's parameter: `body: Body`."""
+
+
+def _idempotency_key(request: Request) -> str:
+    checked = check_idempotency_key(request.headers.get("idempotency-key"))
+    if isinstance(checked, Fault):
+        raise RequestRefused([checked])
+    return checked
+
+
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+"""A handler's parameter, of every write: `idempotency_key: IdempotencyKey`."""
+
+
+def digest(request: Request, body: Mapping[str, Any]) -> bytes:
+    """R15: what tells whether two writes with one key are the same."""
+    said = json.dumps([request.method, request.url.path, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(said.encode()).digest()
+
+
+# ---- lists ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A list: which part of it, and the filters that were given."""
+
+    path: str
+    page: Page
+    filters: Mapping[str, str]
+
+    @property
+    def one_more(self) -> Page:
+        """The page, and one row behind it, which tells whether the list goes on."""
+        return Page(self.page.after, self.page.limit + 1)
+
+    def shown(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The answer: the rows of the page, and the address of the next one, null at the end."""
+        kept = list(rows[: self.page.limit])
+        more = len(rows) > len(kept)
+        return {"data": kept, "next": self._next(kept[-1]["id"]) if more else None}
+
+    def _next(self, after: int) -> str:
+        return f"{self.path}?{urlencode({**self.filters, 'after': after, 'limit': self.page.limit})}"
+
+
+def asking(*filters: str) -> Callable[[Request], Asked]:
+    """The dependency of a list with these filters. Raises RequestRefused for any other, and for one given twice."""
+
+    def read(request: Request) -> Asked:
+        given = request.query_params.multi_items()
+        said = dict(given)
+        faults = unknown_fields(said, ("after", "limit", *filters))
+        if len(said) < len(given):
+            faults.append(Fault("query", "", "a name is given twice", "Give each name once"))
+        after = _number(said.get("after"), "after", 0, 0, 10**18)
+        limit = _number(said.get("limit"), "limit", LIMIT, 1, LIMIT_MAX)
+        faults += [one for one in (after, limit) if isinstance(one, Fault)]
+        if faults or isinstance(after, Fault) or isinstance(limit, Fault):
+            raise RequestRefused(faults)
+        kept = {name: said[name] for name in filters if name in said}
+        return Asked(request.url.path, Page(after, limit), kept)
+
+    return read
+
+
+def _number(text: str | None, field: str, otherwise: int, least: int, most: int) -> int | Fault:
+    if text is None:
+        return otherwise
+    if not _INTEGER.fullmatch(text) or not least <= int(text) <= most:
+        return Fault(field, shown(text), "out of range", f"Give a whole number from {least} to {most}")
+    return int(text)
+
+
+def id_filter(asked: Asked, name: str) -> int | None:
+    """A filter that names an id. Raises RequestRefused."""
+    if (text := asked.filters.get(name)) is None:
+        return None
+    checked = _number(text, name, 0, 1, 10**18)
+    if isinstance(checked, Fault):
+        raise RequestRefused([checked])
+    return checked
+
+
+def one_of(asked: Asked, name: str, known: Sequence[str]) -> str | None:
+    """A filter that takes one of some words. Raises RequestRefused."""
+    said = asked.filters.get(name)
+    if said is not None and said not in known:
+        raise RequestRefused([Fault(name, shown(said), "no such word", f"Give one of {', '.join(known)}")])
+    return said
