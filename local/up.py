@@ -21,18 +21,31 @@ FLOWER_USER = "defray"
 
 Say = Callable[[str], None]
 
-# Whom the sandbox knows unless told otherwise, and a routing that lets both gateways be seen at work.
+# Whom the sandbox knows unless told otherwise, and a routing that lets all five gateways be seen at work.
 _SANDBOX_ACCOUNTS = {
-    "DEFRAY_GATEWAYS": "payflow,plugnpay",
-    "DEFRAY_CARD_ROUTES": "mastercard=plugnpay,*=payflow",
+    "DEFRAY_GATEWAYS": "payflow,plugnpay,stripe,paypal,authorizenet",
+    "DEFRAY_CARD_ROUTES": "mastercard=plugnpay,amex=stripe,discover=authorizenet,visa/USD/>=200.00=paypal,*=payflow",
     "DEFRAY_PAYFLOW_USER": "sandbox",
     "DEFRAY_PAYFLOW_VENDOR": "sandbox",
     "DEFRAY_PAYFLOW_PARTNER": "PayPal",
     "DEFRAY_PAYFLOW_PASSWORD": "sandbox-secret",
     "DEFRAY_PLUGNPAY_PUBLISHER_NAME": "pnpdemo",
     "DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD": "sandbox-secret",
+    "DEFRAY_STRIPE_SECRET_KEY": "sandbox-secret",
+    "DEFRAY_STRIPE_ACCOUNT": "acct_sandbox",
+    "DEFRAY_PAYPAL_CLIENT_ID": "sandbox",
+    "DEFRAY_PAYPAL_CLIENT_SECRET": "sandbox-secret",
+    "DEFRAY_PAYPAL_ACCOUNT": "paypal-sandbox",
+    "DEFRAY_AUTHORIZENET_LOGIN_ID": "sandbox",
+    "DEFRAY_AUTHORIZENET_TRANSACTION_KEY": "sandbox-secret",
 }
-_SANDBOX_PATHS = {"DEFRAY_PAYFLOW_URL": "/payflow", "DEFRAY_PLUGNPAY_URL": "/payment/pnpremote.cgi"}
+_SANDBOX_PATHS = {
+    "DEFRAY_PAYFLOW_URL": "/payflow",
+    "DEFRAY_PLUGNPAY_URL": "/payment/pnpremote.cgi",
+    "DEFRAY_STRIPE_URL": "/stripe",
+    "DEFRAY_PAYPAL_URL": "/paypal",
+    "DEFRAY_AUTHORIZENET_URL": "/authorizenet/xml/v1/request.api",
+}
 _LOOK_EVERY = 0.5
 
 

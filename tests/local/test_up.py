@@ -17,9 +17,8 @@ from local.lock import AlreadyInUse
 from local.ports import answers, free_port
 from local.postgres import Postgres
 from local.valkey import Valkey
-from sandbox.payflow import Payflow
-from sandbox.plugnpay import PATH as PLUGNPAY_PATH
-from sandbox.plugnpay import PlugnPay
+from sandbox.protocols import PROTOCOLS
+from tests.gateways.builders import CONFIGS
 
 THEIRS = {"DEFRAY_DATABASE_URL": "postgresql://me:pw@db.example/books", "DEFRAY_REDIS_URL": "redis://mq.example/0"}
 
@@ -104,15 +103,12 @@ def test_the_console_links_to_flower(tmp_path: Path) -> None:
 
 def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
     """Unless told otherwise the gateways are the sandbox, at its own paths and with its own accounts."""
-    place = topology.Place(tmp_path, sandbox_port=18181)
-    found = up.gateways(place, {})
-    assert found["DEFRAY_PAYFLOW_URL"] == "http://127.0.0.1:18181/payflow"
-    assert found["DEFRAY_PLUGNPAY_URL"] == f"http://127.0.0.1:18181{PLUGNPAY_PATH}"
-    for name, value in Payflow.credentials.items():
-        assert found[f"DEFRAY_PAYFLOW_{name.upper()}"] == value
-    assert found["DEFRAY_PLUGNPAY_PUBLISHER_NAME"] == PlugnPay.credentials["publisher"]
-    assert found["DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD"] == PlugnPay.credentials["password"]
-    assert settings.load(found).gateways == ("payflow", "plugnpay")
+    found = up.gateways(topology.Place(tmp_path, sandbox_port=18181), {})
+    told = settings.load(found)
+    assert told.gateways == tuple(one.name for one in PROTOCOLS)
+    for one in PROTOCOLS:
+        at = {"url": f"http://127.0.0.1:18181{one.paths[0]}"}
+        assert told.gateway_config[one.name] == CONFIGS[one.name] | at
 
 
 def test_gateways_of_ones_own(tmp_path: Path) -> None:
