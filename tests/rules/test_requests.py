@@ -223,3 +223,13 @@ def test_a_card_is_told_by_what_it_is() -> None:
     one = request(method="credit_card", number=None, card_token="tok_1")
     two = request(method="credit_card", number=None, card_token="tok_2")
     assert digest(one, "print") == digest(two, "print") != digest(two, "other print")
+
+
+def test_one_of_a_series() -> None:
+    """C4: a card payment may say that it is one of a series; of others, and in other words, that makes no sense."""
+    by_card = {"method": "credit_card", "number": None, "card_token": "tok_1"}
+    assert request(**by_card, recurring=True).recurring
+    assert not request(**by_card).recurring
+    assert digest(request(**by_card, recurring=True), "print") != digest(request(**by_card), "print")
+    assert only_fault(recurring=True).field == "recurring"
+    assert only_fault(**by_card, recurring="yes").field == "recurring"
