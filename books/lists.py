@@ -77,9 +77,14 @@ _PAGE: Final = "i.id > :after ORDER BY i.id LIMIT :most"
 _IN_STATE: Final = "(CAST(:state AS text) IS NULL OR i.state = :state)"
 INVOICE = text(f"{_INVOICE} WHERE i.id = :id")
 INVOICES = text(f"{_INVOICE} WHERE {_PAGE}")
-# The page first, then whose they are: a plan that begins with the customers would sort all of them.
-OF_CUSTOMER = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND {_IN_STATE} AND {_PAGE}")
-OF_NUMBER = text(f"{_INVOICE} WHERE i.number = :number AND {_PAGE}")
+# Ordered by what they are found by, too: else a plan may walk through all by id, passing over everybody else's.
+OF_CUSTOMER = text(f"""
+    {_INVOICE} WHERE (i.customer_id, i.id) > (:customer_id, :after) AND i.customer_id >= :customer_id
+    AND i.customer_id <= :customer_id AND {_IN_STATE}
+    ORDER BY i.customer_id, i.id LIMIT :most""")
+OF_NUMBER = text(f"""
+    {_INVOICE} WHERE (i.number, i.id) > (:number, :after) AND i.number <= :number
+    ORDER BY i.number, i.id LIMIT :most""")
 OF_BOTH = text(f"{_INVOICE} WHERE i.customer_id = :customer_id AND i.number = :number AND {_IN_STATE} AND {_PAGE}")
 
 
@@ -155,14 +160,16 @@ _PAYMENT_PAGE: Final = "p.id > :after ORDER BY p.id LIMIT :most"
 PAYMENT = text(f"{_PAYMENT} WHERE p.id = :id")
 PAYMENTS = text(f"{_PAYMENT} WHERE {_PAYMENT_PAGE}")
 PAYMENTS_OF_CUSTOMER = text(f"""
-    {_PAYMENT} WHERE p.customer_id = :customer_id AND (CAST(:state AS text) IS NULL OR p.state = :state)
-    AND {_PAYMENT_PAGE}""")
+    {_PAYMENT} WHERE (p.customer_id, p.id) > (:customer_id, :after) AND p.customer_id >= :customer_id
+    AND p.customer_id <= :customer_id AND (CAST(:state AS text) IS NULL OR p.state = :state)
+    ORDER BY p.customer_id, p.id LIMIT :most""")
 # One look into the index for each state: it holds the ids of a batch's state in their order.
 PAYMENTS_OF_BATCH = text(f"""
     WITH some_of AS MATERIALIZED (
         SELECT f.id FROM unnest(CAST(:states AS text[])) AS s(state) CROSS JOIN LATERAL (
-            SELECT id FROM payments WHERE batch_id = :batch_id AND state = s.state AND id > :after
-            ORDER BY id LIMIT :most) AS f
+            SELECT id FROM payments
+            WHERE batch_id = :batch_id AND (state, id) > (s.state, :after) AND state <= s.state
+            ORDER BY state, id LIMIT :most) AS f
         ORDER BY f.id LIMIT :most)
     {_PAYMENT} WHERE p.id IN (SELECT id FROM some_of) ORDER BY p.id""")
 

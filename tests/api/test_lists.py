@@ -136,8 +136,8 @@ QUESTIONS: dict[str, tuple[TextClause, dict[str, Any]]] = {
 }
 
 
-PASSES_OVER = {"of a large customer", "in a state", "payments of a large customer"}
-"""Where so much is the customer's that walking by id finds a page soon."""
+PASSES_OVER = {"in a state", "by both", "of a small customer", "payments of a small customer"}
+"""Within one customer's: those in another state, or the few that there are."""
 
 
 def test_plans(full: Connection) -> None:

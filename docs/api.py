@@ -1,0 +1,139 @@
+# ruff: noqa: E501 - a row of a table is one line
+"""Prints docs/api.md, the API for upstream apps: `python -m docs.api > docs/api.md`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rules.apps import KEY_MAX, Scope
+from rules.requests import FIELDS
+from web.api import batches, payments, requests
+from web.problems import ALL
+
+CALLS: Final = """curl -s $DEFRAY/v1/customers -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-customer" \\
+  --json '{"number": "C-1001", "name": "Hazel Ng"}'
+
+curl -s $DEFRAY/v1/invoices -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-invoice" \\
+  --json '{"customer": "C-1001", "number": "0001", "invoice_date": "2026-01-05", "due_date": "2026-02-05",
+           "currency": "USD", "amount_minor": 1250}'
+
+CARD=$(curl -s $DEFRAY/v1/cards -H "Authorization: Bearer $KEY" \\
+  --json '{"customer": "C-1001", "number": "4111111111111111", "expiry": "12/39", "security_code": "123"}' |
+  sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')
+
+curl -s $DEFRAY/v1/payments -H "Authorization: Bearer $KEY" -H "Idempotency-Key: first-payment" \\
+  --json '{"customer": "C-1001", "method": "credit_card", "card_token": "'$CARD'", "currency": "USD",
+           "amount_minor": 1250, "invoices": ["0001"]}'
+
+curl -s "$DEFRAY/v1/invoices?customer=C-1001&number=0001" -H "Authorization: Bearer $KEY"
+"""
+"""The quick start, as a shell runs it; a test does."""
+
+_PAGE: Final = """# The API for upstream apps
+
+JSON over HTTP under `/v1`, served by the web process (`defray up`, `python -m web`). Amounts are integers in minor units
+(`amount_minor`: 1250 is 12.50 USD) beside their `currency` (ISO 4217); days are `2026-01-05`, moments RFC 3339 in UTC.
+
+## Five calls to a paid invoice
+
+With `defray up` running, make a key. Its secret is shown this once; only its hash is kept:
+
+```
+export DEFRAY=http://127.0.0.1:8000
+export KEY=$(defray keys create quick-start --scope read --scope pay | head -1)
+```
+
+A customer, an invoice, a card, a payment, and how the invoice stands a second later: `paid`.
+
+```
+{calls}```
+
+`--json` needs curl 7.82 or later. The card number is the sandbox's.
+
+## Keys and rights
+
+Every call but the console's own brings `Authorization: Bearer dfk_live_...`. `defray keys create NAME --scope SCOPE`
+makes a key, `defray keys list` shows all with when each was last used (to the minute), `defray keys revoke NAME` ends one
+at once. With `--customer NUMBER` a key sees that customer only: everything else is not found. Every write is recorded as
+made by `api key NAME`.
+
+| scope | may |
+| --- | --- |
+{scopes}
+
+## Writing exactly once
+
+Every POST that writes has a header `Idempotency-Key`: a text of at most {key_max} characters that the app draws once for
+each write, such as a UUID. It is the key's own: other API keys may use the same text. It never expires.
+
+- The same key and the same body: the first answer again, with the header `Idempotent-Replayed: true`, and nothing is done.
+  Of a payment or a batch the answer says how it stands by now.
+- The same key and another body, or another address: 409 `idempotency-key-reused`.
+- The first has not ended yet: 409 `idempotency-key-in-flight`; send it again after `Retry-After`.
+- What was refused made nothing, and its key is free.
+
+After a time-out, a lost connection or a 5xx send the same again with the same key. `POST /v1/cards` and
+`POST /v1/payments/preview` need none: a card that was entered for a `customer` is forgotten after a day where no payment
+names it.
+
+## Calls
+
+| call | scope | what |
+| --- | --- | --- |
+| `POST /v1/customers` | pay | `number`, optionally `name`, `email`, `phone` |
+| `GET /v1/customers`, `GET /v1/customers/NUMBER` | read | |
+| `POST /v1/invoices` | pay | `customer`, `number`, `invoice_date`, `due_date`, `currency`, `amount_minor` (or `amount`, a decimal text) |
+| `GET /v1/invoices?customer=&number=&state=`, `GET /v1/invoices/ID` | read | `state` of one customer: `draft`, `pending`, `paid`, `void` |
+| `POST /v1/cards` | pay | `number`, `expiry`, optionally `security_code`, `name`, `street`, `city`, `state`, `postal_code`, `country`; `customer`: the token counts for that customer only |
+| `POST /v1/payments` | pay | {fields} |
+| `POST /v1/payments/preview` | read or pay | the same: how the sum would spread; nothing is recorded |
+| `GET /v1/payments?customer=&batch=&state=`, `GET /v1/payments/ID` | read | `state` of a customer or a batch: {states} |
+| `POST /v1/payments/ID/void` | void | `reason`; `refund_on_void_failure`: `auto` (unless given) or `ask` |
+| `POST /v1/payments/ID/cancel` | void | `reason`; 202 where it is a wish, since a charge is under way |
+| `POST /v1/payments/ID/refund` | refund | `reason`, and `amount_minor` for a part |
+| `GET /v1/credits?customer=` | read | |
+| `POST /v1/credits/apply` | pay | `customer`, `currency`, optionally `credit_id`, `invoices` |
+| `POST /v1/batches` | pay | `payments`: 1 to {rows_max:,} payments, all or none; `label` |
+| `GET /v1/batches/ID` | read | how far it is; `payments_url` lists its payments |
+
+A payment that names no `invoices` pays the oldest first; what is left over becomes a credit. `invoices` is a list of
+numbers, or of `{{"number": "0001", "cap_minor": 500}}`. `card_token` is what `POST /v1/cards` answered: the number is
+forgotten after the payment, unless `keep_card: true` says that the customer agreed to its being kept. An answer of 201
+says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
+([states](states.md)). A row of a batch may have an `idempotency_key`; else the batch's key and its number make one.
+
+A list comes as `{{"data": [...], "next": "..."}}`, in the order of ids: {limit} rows, or `limit=` up to {limit_max}. `next`
+is the address of the next page, null at the end.
+
+## Problems
+
+What goes wrong is told as problem details (RFC 9457, `application/problem+json`) with a `type` that stays, `title`,
+`status` and `detail`. Where fields are wrong, `faults` has for each its `field`, the `problem` and the `remedy`; no answer
+repeats what was sent.
+
+| type | status | when | what to do |
+| --- | --- | --- | --- |
+{problems}
+
+This page is made by `python -m docs.api > docs/api.md`.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    fields = [name for name in FIELDS if name != "idempotency_key"]
+    return _PAGE.format(
+        calls=CALLS,
+        scopes="\n".join(f"| `{scope}` | {scope.allows} |" for scope in Scope),
+        key_max=KEY_MAX,
+        fields=", ".join(f"`{name}`" for name in (*fields, "keep_card")),
+        states=", ".join(f"`{state}`" for state in payments.STATES),
+        rows_max=batches.ROWS_MAX,
+        limit=requests.LIMIT,
+        limit_max=requests.LIMIT_MAX,
+        problems="\n".join(f"| `{one.type}` | {one.status} | {one.when} | {one.then} |" for one in ALL),
+    )
+
+
+if __name__ == "__main__":
+    print(document(), end="")  # noqa: T201 - printing is what it is for
