@@ -115,8 +115,8 @@ def test_invoice_again(shop: App) -> None:
     assert problem(shop.post("/v1/invoices", {**good, "amount_minor": 5})) == (409, "already-exists")
 
 
-def test_database_away(shop: App, house: House) -> None:
-    """A write that the database breaks off is told as such, without a word of its insides."""
+def test_unforeseen(shop: App, house: House) -> None:
+    """What nobody foresaw is told as such, without a word of its insides."""
     house.do("ALTER TABLE customers ADD CONSTRAINT poison CHECK (number <> 'C-1') NOT VALID")
     try:
         answer = shop.post("/v1/customers", number="C-1")
