@@ -19,6 +19,7 @@ from local.valkey import Valkey
 from producer import sample
 from tests.cli.conftest import Desk
 from tests.cli.test_command import PROJECT
+from tests.faults.plant import until
 from tests.flows.house import card
 
 
@@ -55,8 +56,7 @@ def test_a_charge_that_only_the_gateway_knows(desk: Desk, capfd: pytest.CaptureF
     with desk.at_work():
         assert main_job.run(running(desk))
         stray = desk.house.pay(100, card(), "C-0001", as_credit=True)
-        desk.house.charge()
-        assert desk.house.state(stray) == "posted"
+        until(lambda: desk.house.state(stray) == "posted", "the workers charge it")
         capfd.readouterr()
         assert main_job.run(running(desk))
         desk.house.sandbox.client.forget()

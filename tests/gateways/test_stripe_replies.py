@@ -831,8 +831,8 @@ def test_message_that_repeats_the_request(caplog: pytest.LogCaptureFixture) -> N
         for status, kind in ((400, "invalid_request_error"), (402, "card_error"), (401, "invalid_request_error")):
             with Canned(json.dumps(error("x", kind, message=sent)), status=status) as server:
                 reply = builders.gateway("stripe", server.url).sale(SALE)
+                port = f":{urlsplit(server.url).port}"  # which may have the code's digits in it
             assert isinstance(reply.result, Failed | Declined)
-            port = f":{urlsplit(server.url).port}"  # which may have the code's digits in it
             for secret in ("123", "sandbox-secret", "4111111111111111", "4111 1111"):
                 assert secret not in repr(reply).replace(port, "")
                 assert secret not in caplog.text.replace(port, "")
