@@ -35,7 +35,7 @@ BEGAN = {("GET", "/console/login/code"), ("POST", "/console/login/code"), ("POST
 WATCHING = {("GET", "/console/header")}
 """What an open page asks by itself: nothing without a session, which is no reason to leave the page."""
 
-ADMINS = ("/console/users", "/console/gateways")
+ADMINS = ("/console/users", "/console/keys", "/console/gateways")
 """Where everything is for admins alone."""
 
 APP = app.create(
@@ -102,7 +102,7 @@ def test_the_api_is_by_key() -> None:
 
 
 def test_admins() -> None:
-    """What is of people and gateways is for admins alone."""
+    """What is of people, keys and gateways is for admins alone."""
     of_admins = {key: role for key, role in GUARDED.items() if key[1].startswith(ADMINS)}
     assert of_admins
     assert set(of_admins.values()) == {Role.ADMIN}

@@ -12,9 +12,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from books import clock, credit, people, proposals, void
+from books import api_keys, clock, credit, people, proposals, void
 from books.people import SecondFactor
 from producer import Producer
+from rules.apps import Scope
 from rules.cards import Card
 from rules.people import Role
 from tests.faults.plant import until
@@ -103,6 +104,7 @@ class Everything:
             "/console/aging": ["/console/aging"],
             "/console/users": ["/console/users"],
             "/console/users/{name}": ["/console/users/ann"],
+            "/console/keys": ["/console/keys"],
             "/console/gateways": ["/console/gateways"],
             "/console/me": ["/console/me"],
         }
@@ -193,6 +195,9 @@ def everything(office: Office, counter: Producer) -> Everything:
         void.void(conn, payments["asked"], "wrong customer", "ask", today, now, "sue")
         proposals.propose_void(conn, payments["proposed"], "ask", "wrong customer", now, "sue")
         credit.apply_to_invoices(conn, customer, "USD", None, today, now, "ada")
+        for name in ("shop", "old shop"):
+            api_keys.add(conn, name, f"of the {name}", tuple(Scope), office.number(customer), now, "ada")
+        api_keys.revoke(conn, "old shop", now, "ada")
     until(
         lambda: office.one("SELECT count(*) FROM reversals WHERE state = 'refund_awaiting_approval'"),
         "it is asked whether to return the amount",

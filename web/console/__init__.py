@@ -12,6 +12,7 @@ from web.console import (
     find,
     gateways,
     header,
+    keys,
     login,
     me,
     payment,
@@ -55,6 +56,7 @@ ROUTERS = (
     statement.router,
     me.router,
     users.router,
+    keys.router,
     gateways.router,
 )
 """Every window; a new one is put here."""
