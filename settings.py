@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from books.terms import AtGateway, Terms
 from gateways.catalog import KINDS
 from rules import retry, routes
 from rules.breaking import WhenRested
@@ -331,6 +332,19 @@ class Settings:
             payment_attempts=self.retry_attempts,
             card_attempts_per_day=self.retry_card_attempts_per_day,
             card_attempts_per_month=self.retry_card_attempts_per_month,
+        )
+
+    def terms(self, gateways: Mapping[str, AtGateway] | None = None) -> Terms:
+        """The books' terms; `gateways` with what each promises, none where nothing is sent by these terms."""
+        return Terms(
+            zone=self.business_time_zone,
+            policy=self.retry_policy,
+            gateways=gateways or {},
+            send_within=self.send_within,
+            answer_within=self.answer_within,
+            routes=self.card_routes,
+            when_rested=self.when_rested,
+            keep_numbers=self.keep_numbers,
         )
 
     def servers(self) -> tuple[str, str]:

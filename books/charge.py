@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
@@ -151,6 +151,62 @@ def _overlap(one: Row[Any], other: Row[Any]) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A claimed payment that is not charged: the move it makes, and why."""
+
+    move: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A claimed payment that is looked at again after `delay`."""
+
+    delay: timedelta
+    why: str
+
+
+def _judge(
+    payment: Row[Any], fact: Row[Any], beside: Sequence[tuple[Row[Any], int]], terms: Terms, today: date
+) -> Charge | _Turn | _Later:
+    """What becomes of one claimed payment; `beside` are the customer's that are charged in the same group (R8)."""
+    if payment.cancel_wish_by:
+        return _Turn("cancel", f"cancelled by {payment.cancel_wish_by}")
+    if payment.gateway not in terms.gateways:
+        return _Turn("ask", f"gateway {payment.gateway} is not configured any more")
+    if expires_before(payment.card_exp_month, payment.card_exp_year, today):
+        return _Turn("decline", "the card has expired: ask for another one")
+    if fact.surplus:
+        return _Turn("ask", "an attempt before was approved after all, and goes back to the card")
+    counts = card_counts(fact)
+    if payment.attempts and (capped := retry.cap_reached(counts, terms.policy)):
+        if retry.frees_by_itself(counts, terms.policy):
+            return _Later(_HOURS, f"waits: {capped}")
+        return _Turn("decline", f"no further attempt: {capped}")
+    if fact.reversing:
+        return _Later(_HOURS, "waits for the reversal of an earlier payment")
+    overlapping = 0 if payment.allow_overlap else sum(amount for other, amount in beside if _overlap(payment, other))
+    under_way = fact.under_way + overlapping
+    decision = decide(
+        payment.total_minor,
+        payment.owed_at_request_minor,
+        max(0, fact.owed - under_way),
+        payment.as_credit,
+        WhenOwedLess(payment.when_owed_less),
+    )
+    if under_way and decision != Charge(payment.total_minor):
+        # What the others leave to be paid is known when they are answered; a decline leaves all of it.
+        return _Later(_A_WHILE, "waits for a charge under way for the same invoices")
+    match decision:
+        case Charge():
+            return decision
+        case NoLongerOwed():
+            return _Turn("cancel", "no longer owed")
+        case AskFirst(owed_minor):
+            return _Turn("ask", f"only {owed_minor} of {payment.total_minor} minor units are still owed")
+
+
 def begin(
     conn: Connection,
     scope: claim.Scope,
@@ -174,59 +230,20 @@ def begin(
     facts = facts_of(conn, [payment.id for payment in claimed], now)
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
-    postponed: dict[tuple[timedelta, str], list[int]] = {}
+    postponed: dict[_Later, list[int]] = {}
     by_customer: dict[int, list[tuple[Row[Any], int]]] = {}
-    today = terms.today(now)
     for payment in claimed:
-        fact = facts[payment.id]
-        if payment.cancel_wish_by:
-            turns.append((payment, "cancel", f"cancelled by {payment.cancel_wish_by}"))
-            continue
-        if payment.gateway not in terms.gateways:
-            turns.append((payment, "ask", f"gateway {payment.gateway} is not configured any more"))
-            continue
-        if expires_before(payment.card_exp_month, payment.card_exp_year, today):
-            turns.append((payment, "decline", "the card has expired: ask for another one"))
-            continue
-        if fact.surplus:
-            turns.append((payment, "ask", "an attempt before was approved after all, and goes back to the card"))
-            continue
-        counts = card_counts(fact)
-        if payment.attempts and (capped := retry.cap_reached(counts, terms.policy)):
-            if retry.frees_by_itself(counts, terms.policy):
-                postponed.setdefault((_HOURS, f"waits: {capped}"), []).append(payment.id)
-                continue
-            turns.append((payment, "decline", f"no further attempt: {capped}"))
-            continue
-        if fact.reversing:
-            postponed.setdefault((_HOURS, "waits for the reversal of an earlier payment"), []).append(payment.id)
-            continue
-        earlier = by_customer.setdefault(payment.customer_id, [])
-        beside = 0 if payment.allow_overlap else sum(amount for other, amount in earlier if _overlap(payment, other))
-        under_way = fact.under_way + beside
-        decision = decide(
-            payment.total_minor,
-            payment.owed_at_request_minor,
-            max(0, fact.owed - under_way),
-            payment.as_credit,
-            WhenOwedLess(payment.when_owed_less),
-        )
-        if under_way and decision != Charge(payment.total_minor):
-            # What the others leave to be paid is known when they are answered; a decline leaves all of it.
-            postponed.setdefault((_A_WHILE, "waits for a charge under way for the same invoices"), []).append(
-                payment.id
-            )
-            continue
-        match decision:
+        beside = by_customer.setdefault(payment.customer_id, [])
+        match _judge(payment, facts[payment.id], beside, terms, terms.today(now)):
             case Charge(amount):
                 charges.append((payment, amount))
-                earlier.append((payment, amount))
-            case NoLongerOwed():
-                turns.append((payment, "cancel", "no longer owed"))
-            case AskFirst(owed_minor):
-                turns.append((payment, "ask", f"only {owed_minor} of {payment.total_minor} minor units are still owed"))
-    for (delay, why), ids in postponed.items():
-        conn.execute(_POSTPONE, {"ids": ids, "until": now + delay, "why": why})
+                beside.append((payment, amount))
+            case _Turn(move, why):
+                turns.append((payment, move, why))
+            case _Later() as later:
+                postponed.setdefault(later, []).append(payment.id)
+    for later, ids in postponed.items():
+        conn.execute(_POSTPONE, {"ids": ids, "until": now + later.delay, "why": later.why})
         tally.postponed += len(ids)
     _turn(conn, turns, tally, now, by)
     begun: list[Begun] = []

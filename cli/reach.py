@@ -6,15 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from books import clock
+from books.desk import Desk
 from books.terms import Terms
 from local.up import environment_of
-from models.engine import check_reachable, engine_for, snapshot
+from models.engine import check_reachable, engine_for
 from producer import Producer
 from rules import routes
 from rules.breaking import Rest
@@ -41,38 +40,16 @@ def settings() -> Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class Office(Desk):
     """What a verb works with."""
 
     settings: Settings
     engine: Engine
     wake: Wake = field(repr=False)
 
-    @contextmanager
-    def transaction(self) -> Iterator[tuple[Connection, datetime]]:
-        """One transaction with its moment by the database's clock; committed on leaving, rolled back on error."""
-        with self.engine.begin() as conn:
-            yield conn, clock.now(conn)
-
-    @contextmanager
-    def reading(self) -> Iterator[tuple[Connection, datetime]]:
-        """One snapshot for several questions."""
-        with snapshot(self.engine).connect() as conn:
-            yield conn, clock.now(conn)
-
-    def today(self, now: datetime) -> date:
-        """The business day of a moment (R5)."""
-        return now.astimezone(self.settings.business_time_zone).date()
-
     def terms(self) -> Terms:
         """What the books must know to record what a person says; nothing is sent by these terms."""
-        return Terms(
-            zone=self.settings.business_time_zone,
-            policy=self.settings.retry_policy,
-            gateways={},
-            send_within=self.settings.send_within,
-            answer_within=self.settings.answer_within,
-        )
+        return self.settings.terms()
 
     def rested(self) -> Mapping[str, Rest]:
         """The gateways that are rested now, since they keep failing; none where the broker is away."""

@@ -114,10 +114,8 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
 
 def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
     """The books' terms, with what each gateway promises."""
-    return Terms(
-        zone=settings.business_time_zone,
-        policy=settings.retry_policy,
-        gateways={
+    return settings.terms(
+        {
             name: AtGateway(
                 account=gateway.account,
                 appears_within=gateway.traits.appears_within,
@@ -126,12 +124,7 @@ def terms(settings: Settings, gateways: Mapping[str, Gateway]) -> Terms:
                 refund_within=gateway.traits.refund_within,
             )
             for name, gateway in gateways.items()
-        },
-        send_within=settings.send_within,
-        answer_within=settings.answer_within,
-        routes=settings.card_routes,
-        when_rested=settings.when_rested,
-        keep_numbers=settings.keep_numbers,
+        }
     )
 
 

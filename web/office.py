@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Annotated, Final
 
 import redis
 from fastapi import Depends, Path, Request
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from books import clock
+from books.desk import Desk
 from books.terms import Terms
-from models.engine import engine_for, snapshot
+from models.engine import engine_for
 from producer import Producer
 from rules.breaking import Rest
 from rules.cards import Brand
@@ -31,7 +30,7 @@ _CONNECTIONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class Office(Desk):
     """The parts that handlers share; safe to use from several threads."""
 
     settings: Settings
@@ -40,22 +39,6 @@ class Office:
     vault: Vault = field(repr=False)
     producer: Producer = field(repr=False)
     broker: redis.Redis = field(repr=False)
-
-    @contextmanager
-    def transaction(self) -> Iterator[tuple[Connection, datetime]]:
-        """One transaction with its moment by the database's clock; committed on leaving, rolled back on error."""
-        with self.engine.begin() as conn:
-            yield conn, clock.now(conn)
-
-    @contextmanager
-    def reading(self) -> Iterator[tuple[Connection, datetime]]:
-        """One snapshot for several questions."""
-        with snapshot(self.engine).connect() as conn:
-            yield conn, clock.now(conn)
-
-    def today(self, now: datetime) -> date:
-        """The business day of a moment (R5)."""
-        return now.astimezone(self.settings.business_time_zone).date()
 
     def charges(self, brand: str, currency: str) -> bool:
         """Whether such a card is charged at a gateway (R7), some amounts at least; else it is recorded like cash."""
@@ -68,13 +51,7 @@ class Office:
 
     def terms(self) -> Terms:
         """What the books must know to record what a person says; nothing is sent by these terms."""
-        return Terms(
-            zone=self.settings.business_time_zone,
-            policy=self.settings.retry_policy,
-            gateways={},
-            send_within=self.settings.send_within,
-            answer_within=self.settings.answer_within,
-        )
+        return self.settings.terms()
 
 
 @contextmanager
