@@ -7,7 +7,9 @@ import logging
 import re
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.web.browser import Desk, needs_chromium, no_violations
 from tests.web.conftest import Books, Visitor
 
 KEYS = "/console/keys"
@@ -142,3 +144,27 @@ def test_for_admins_alone(visitor: Visitor, books: Books, name: str) -> None:
     assert visitor.post(KEYS, name="shop", scope_admin="yes").status_code == 403
     assert visitor.post(f"{KEYS}/revoke", name="shop").status_code == 403
     assert books.one("SELECT count(*) FROM api_keys") == 0
+
+
+@needs_chromium
+def test_by_keyboard_and_reader(desk: Desk) -> None:
+    """A fault and the secret have the focus when they are shown; revoking takes two presses, and axe finds nothing."""
+    page = desk.log_in("ada")
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_label("Name of the app").fill("till")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_focused()
+    no_violations(page)
+    page.get_by_label("read: look at everything").check()
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("heading", name="The key of till")).to_be_focused()
+    expect(page.locator("#secret")).to_have_text(re.compile(r"^dfk_live_\S{43}$"))
+    no_violations(page)
+    for_good = page.get_by_role("button", name="Revoke till for good")
+    expect(for_good).to_be_hidden()
+    page.get_by_text("Revoke", exact=True).first.click()
+    expect(for_good).to_be_visible()
+    no_violations(page)
+    for_good.click()
+    expect(page.get_by_text("The key till opens nothing any more.")).to_be_visible()
+    expect(page.locator("#secret")).to_have_count(0)
