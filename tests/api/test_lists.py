@@ -136,6 +136,8 @@ QUESTIONS: dict[str, tuple[TextClause, dict[str, Any]]] = {
 }
 
 
+LARGE = {"customers", "invoices", "payments", "credits"}
+"""The tables that are filled; one page of an empty one may well be read whole."""
 PASSES_OVER = {"in a state", "by both", "of a small customer", "payments of a small customer"}
 """Within one customer's: those in another state, or the few that there are."""
 
@@ -143,8 +145,9 @@ PASSES_OVER = {"in a state", "by both", "of a small customer", "payments of a sm
 def test_plans(full: Connection) -> None:
     """No list reads a whole table, passes over what it does not show, or sorts more than some pages."""
     for name, (question, asked) in QUESTIONS.items():
-        assert read_whole(full, question, **asked) - {"batches"} == set(), name
+        assert read_whole(full, question, **asked) & LARGE == set(), name
         for node in nodes(full, question, **asked):
             if node["Node Type"] == "Sort":
                 assert max(part["Plan Rows"] for part in node["Plans"]) <= 1_000, name
-            assert name in PASSES_OVER or "Filter" not in node, name
+            elsewhere = node.get("Relation Name", "payments") not in LARGE
+            assert name in PASSES_OVER or elsewhere or "Filter" not in node, name
