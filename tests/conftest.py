@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -90,3 +93,11 @@ def redis_url(shared_servers: servers.Servers) -> Iterator[str]:
         client.flushdb()
         yield shared_servers.redis_url
         client.flushdb()
+
+
+@pytest.fixture
+def usual_ports() -> Iterator[None]:
+    """For tests that start all of Defray: one at a time, since two at once would find the same ports free."""
+    with (Path(tempfile.gettempdir()) / "defray-usual-ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

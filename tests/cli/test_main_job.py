@@ -86,7 +86,7 @@ def up_once(home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_one_command_does_it_all(home: Path) -> None:
+def test_one_command_does_it_all(home: Path, usual_ports: None) -> None:
     """Issue 3, item 1: from nothing to a batch that ended, by real processes; books that do not hold end with 1."""
     first = up_once(home)
     assert first.returncode == 0, first.stdout + first.stderr

@@ -40,7 +40,7 @@ def status_of(url: str, password: str = "") -> int:
             return error.code
 
 
-def test_up_until_ctrl_c(home: Path) -> None:
+def test_up_until_ctrl_c(home: Path, usual_ports: None) -> None:
     """All parts run, Flower asks for its password, a second `up` is refused; after Ctrl-C nothing is left."""
     with subprocess.Popen([*EVERYTHING, str(home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
