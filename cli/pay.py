@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -131,8 +130,9 @@ def pay(
     same content gives the first payment again.
     """
     from cli.reach import CALLER, office
+    from producer import keys
 
-    drawn = key or f"pay-{secrets.token_hex(8)}"
+    drawn = key or keys.drawn("pay")
     with office() as at:
         card = None
         if method == "credit_card" and not card_token:

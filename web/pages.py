@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any, Final
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
@@ -17,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from producer import keys
 from rules.errors import Fault
 from rules.money import for_people
 from rules.people import Role
@@ -101,11 +100,8 @@ def go(address: str, message: str = "") -> Response:
 
 
 def form_key() -> str:
-    """An idempotency key for a form: drawn when it is shown, so that saving it twice makes one payment (R15).
-
-    Letters alone: among digits one key in a thousand looks like a card number, and is refused as one.
-    """
-    return f"form-{''.join(secrets.choice(ascii_lowercase) for _ in range(20))}"
+    """An idempotency key for a form: drawn when it is shown, so that saving it twice makes one payment (R15)."""
+    return keys.drawn("form")
 
 
 def by_field(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
