@@ -36,6 +36,8 @@ _OPEN = text("""
 _CASE = text("""
     SELECT * FROM disputes WHERE payment_id = :payment_id AND reference = :reference FOR NO KEY UPDATE""")
 _TOGETHER = text("SELECT coalesce(sum(amount_minor), 0) FROM disputes WHERE payment_id = :id AND state <> 'won'")
+_ON_ITS_WAY = text("""
+    SELECT EXISTS (SELECT FROM reversals WHERE payment_id = :id AND purpose = 'refund' AND state = 'refunding')""")
 _END = text("""
     UPDATE disputes SET state = :state, ended_at = :now, ended_by = :by, ended_why = :why WHERE id = :id""")
 
@@ -88,9 +90,12 @@ def lose(conn: Connection, payment_id: int, reference: str, reason: str, today: 
     """The bank decided for the payer: invoices are owed again, credit is gone, as after a refund (R17).
 
     What the payment does not hold any more, since it was refunded or voided before, is a loss of the business, with an
-    alarm. Raises NotFound, or MoveRefused where the dispute has ended.
+    alarm. Raises NotFound, or MoveRefused where the dispute has ended, or while a refund was sent and is not answered:
+    an approval would find nothing left to be taken from.
     """
     payment, case = _open(conn, payment_id, reference, "lose")
+    if conn.execute(_ON_ITS_WAY, {"id": payment_id}).scalar_one():
+        raise MoveRefused("A refund of this payment is on its way.", "Record this once the gateway has answered it.")
     sale = void.sale_of(conn, payment_id)
     why = f"a dispute over {for_people(case.amount_minor, case.currency)} was lost, case {reference}: {reason}"
     _, taken = refund.take_out(conn, payment_id, case.amount_minor, refund.CHARGED_BACK, why, now, by)

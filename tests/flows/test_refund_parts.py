@@ -260,6 +260,28 @@ def test_a_dispute_over_what_went_back(house: House) -> None:
     assert house.alarms() == ["alarm.dispute_loss"]
 
 
+def test_a_dispute_ends_after_the_refund_that_is_on_its_way(house: House) -> None:
+    """R17: no dispute is lost while a refund may have been made: books that gave all away could not record it."""
+    payment = charged(house)
+    house.sandbox.client.scenario(after=[close()], operation="refund")
+    ask(house, payment, 2000)
+    house.work()
+
+    def lose() -> dispute.Ended:
+        with house.context.transaction() as (conn, now):
+            today = house.context.terms.today(now)
+            dispute.open_case(conn, payment, "CB-1", 6000, "fraud", today, now, "sue")
+            return dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue")
+
+    with pytest.raises(MoveRefused, match="on its way"):
+        lose()
+    house.advance(hours=1)
+    house.work()
+    ended = lose()
+    assert (ended.taken_minor, ended.lost_minor) == (4000, 2000)
+    assert sums(house, payment) == (0, 0, 2000, 4000)
+
+
 def test_set_aside(house: House) -> None:
     """An approval that the database refuses is set aside with an alarm; when it can be recorded, it is."""
     payment = charged(house)
