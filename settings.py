@@ -21,6 +21,7 @@ from gateways.catalog import KINDS
 from rules import retry, routes
 from rules.breaking import WhenRested
 from rules.charging import WhenOwedLess
+from rules.epoch import AfterFailover
 from rules.errors import Fault, SettingsError, shown
 from rules.people import Role
 from rules.stored_cards import KeepNumbers
@@ -94,6 +95,11 @@ def _days(text: str) -> tuple[int, ...]:
     return days
 
 
+def _quotas(text: str) -> tuple[tuple[str, int], ...]:
+    pairs = [part.rpartition("=") for part in _listed(text)]
+    return tuple((name.strip(), _within(int(quota), 0, _QUOTA_MAX)) for name, _, quota in pairs)
+
+
 def _role_names(text: str) -> tuple[str, ...]:
     return tuple(Role(name).value for name in _listed(text))
 
@@ -114,6 +120,7 @@ def _key_file() -> Path:
     return (Path(configuration) if configuration else Path.home() / ".config") / "defray" / "keys.json"
 
 
+_QUOTA_MAX: Final = 10_000_000
 _TEXT: Final = Kind(str, "a text")
 _FOLDER: Final = Kind(lambda text: Path(text).expanduser(), "a folder")
 _GATEWAY_URL: Final = _url("https://HOST/PATH (http:// on loopback only)", "https", "http")
@@ -154,6 +161,19 @@ class Settings:
         " Keep it apart from the data and from their backups.",
         shown_default="~/.config/defray/keys.json",
     )
+    witness: Path | None = _setting(
+        None,
+        _FOLDER,
+        "Where this machine remembers how far each database had come, so that a restored one is noticed (E7)."
+        " Keep it apart from the data and from their backups. See docs/restore.md.",
+        shown_default="witness, beside the key file",
+    )
+    after_failover: AfterFailover = _setting(
+        AfterFailover.ASK,
+        Kind(AfterFailover, _either(AfterFailover)),
+        "What to do when only the database's timeline is another and the witness proves that nothing that was sent is"
+        " missing: quarantine and ask, or go on (E7).",
+    )
     flower_password: str | None = _setting(
         None, _TEXT, "What Flower asks for, of the user `defray`; `defray up` draws one.", secret=True
     )
@@ -168,6 +188,27 @@ class Settings:
     )
     web_flower_url: str = _setting(
         "", _url("https://HOST or http://HOST", "https", "http"), "Where the console's links to Flower lead."
+    )
+    api_calls_a_minute: int = _setting(
+        6_000, _whole(0, _QUOTA_MAX), "How many calls of the API one key may make in a minute. 0: any number."
+    )
+    api_calls_by_key: tuple[tuple[str, int], ...] = _setting(
+        (),
+        Kind(_quotas, "NAME=NUMBER, separated by commas"),
+        "The same for single keys, by the names that they were made with.",
+    )
+    api_failures_a_minute: int = _setting(
+        600,
+        _whole(0, _QUOTA_MAX),
+        "How many calls without a right key are looked at in a minute from one address. 0: any number.",
+    )
+    metrics: str = _setting(
+        "loopback",
+        _one_of("off", "loopback", "token"),
+        "Who may read `/metrics`: nobody, whoever asks from this machine, or whoever brings the token.",
+    )
+    metrics_token: str | None = _setting(
+        None, _TEXT, "The bearer token that `/metrics` asks for where DEFRAY_METRICS is `token`.", secret=True
     )
     business_name: str = _setting("", _TEXT, "Who is paid: stands on receipts and statements.")
     smtp_url: str | None = _setting(
@@ -298,6 +339,11 @@ class Settings:
         _whole(1, retry.CARD_ATTEMPTS_PER_MONTH),
         "How often one card is tried in 30 days, over all payments.",
     )
+
+    @property
+    def witness_folder(self) -> Path:
+        """Where the files of witnesses are (E7)."""
+        return self.witness or self.key_file.parent / "witness"
 
     @property
     def answer_within(self) -> timedelta:
@@ -435,6 +481,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
                 yield f"{variable} is not set, and {_variable('gateways')} names {gateway}: set it."
     if settings.smtp_url and not settings.mail_from:
         yield f"{_variable('mail_from')} is not set, and {_variable('smtp_url')} is: set it."
+    if settings.metrics == "token" and not settings.metrics_token:
+        yield f"{_variable('metrics_token')} is not set, and {_variable('metrics')} is token: set it."
     if settings.retry_opens >= settings.retry_closes:
         yield (
             f"{_variable('retry_opens')} is {settings.retry_opens:%H:%M}; expected: a time before"

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 
 from settings import Settings
-from web import api, cards, console, errors, headers, health, notices, static_files
+from web import api, cards, console, errors, headers, health, limits, metrics, notices, static_files
 from web.office import opened
 from web.pages import Pages
 
@@ -17,26 +17,40 @@ from web.pages import Pages
 def create(settings: Settings) -> FastAPI:
     """The app. Its connections are opened when it starts, and closed when it ends."""
 
+    traffic = metrics.Traffic()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with opened(settings) as office:
             app.state.office = office
+            traffic.registry.register(figures := metrics.Figures(office))
             yield
+            traffic.registry.unregister(figures)
 
     app = FastAPI(title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.traffic = traffic
     app.state.pages = Pages(settings.business_time_zone)
     errors.install(app)
-    for router in (health.router, static_files.router, cards.router, notices.router, *api.ROUTERS, *console.ROUTERS):
+    for router in (
+        health.router,
+        metrics.router,
+        static_files.router,
+        cards.router,
+        notices.router,
+        *api.ROUTERS,
+        *console.ROUTERS,
+    ):
         app.include_router(router)
     app.add_api_route("/", _start, include_in_schema=False)
     app.add_middleware(headers.BodyLimit)
     app.add_middleware(headers.ZeroByte)
+    app.add_middleware(metrics.Measured, traffic=traffic)
     return app
 
 
 def served(settings: Settings) -> headers.Headers:
     """The app as it is served: around it what every answer carries, the answer to an unforeseen error, too."""
-    return headers.Headers(create(settings))
+    return headers.Headers(limits.Told(create(settings)))
 
 
 def _start() -> RedirectResponse:

@@ -20,6 +20,7 @@ from rules.cards import Brand
 from rules.routes import chooser, may_charge
 from settings import Settings
 from vault import HourKeys, Keyring, Vault
+from web.limits import Limits, limits
 from worker.breakers import Breakers
 from worker.wake import Wake
 
@@ -39,6 +40,7 @@ class Office(Desk):
     vault: Vault = field(repr=False)
     producer: Producer = field(repr=False)
     broker: redis.Redis = field(repr=False)
+    limits: Limits = field(repr=False)
 
     def charges(self, brand: str, currency: str) -> bool:
         """Whether such a card is charged at a gateway (R7), some amounts at least; else it is recorded like cash."""
@@ -72,7 +74,10 @@ def opened(settings: Settings) -> Iterator[Office]:
                 settings.lanes,
                 settings.when_owed_less,
             )
-            yield Office(settings, engine, wake, vault, producer, broker)
+            counted = limits(
+                redis_url, settings.api_calls_a_minute, dict(settings.api_calls_by_key), settings.api_failures_a_minute
+            )
+            yield Office(settings, engine, wake, vault, producer, broker, counted)
     finally:
         wake.close()
         engine.dispose()

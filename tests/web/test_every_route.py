@@ -20,6 +20,7 @@ from web.api import access
 PUBLIC = {
     ("GET", "/"),
     ("GET", "/healthz"),
+    ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("GET", "/console"),
     ("GET", "/console/login"),

@@ -28,7 +28,8 @@ def brings_key(request: Request) -> bool:
 def needs(*scopes: Scope) -> Callable[..., ApiKey]:
     """The dependency of a handler: the key that calls, which has one of these scopes.
 
-    Raises Refused: 401 without a key that opens something, 403 where its scopes do not suffice.
+    Raises Refused: 401 without a key that opens something, 403 where its scopes do not suffice, 429 where it, or an
+    address without one, calls too often.
     """
 
     def check(request: Request, at: Annotated[Office, Depends(of)]) -> ApiKey:
@@ -38,7 +39,9 @@ def needs(*scopes: Scope) -> Callable[..., ApiKey]:
             with at.transaction() as (conn, now):
                 key = api_keys.use(conn, secret, now)
         if key is None:
+            at.limits.of_stranger(request)
             raise Refused(UNAUTHENTICATED, "Send the header Authorization: Bearer with a key that was not revoked.")
+        at.limits.of_key(request, key.name, key.id)
         if not may(key.scopes, scopes):
             raise Refused(NOT_ALLOWED, f"This needs a key with the scope {' or '.join(scopes)}.")
         return key
@@ -65,6 +68,12 @@ def keeps_cards(request: Request, at: Annotated[Office, Depends(of)], fields: ri
 
 CardKeeper = Annotated[ApiKey | User, Depends(keeps_cards)]
 """A handler's parameter: `keeper: CardKeeper`."""
+
+
+def stands(at: Office, key: ApiKey) -> bool:
+    """Whether a key that began to listen was not revoked since."""
+    with at.reading() as (conn, _):
+        return api_keys.stands(conn, key.id)
 
 
 def for_all_customers(key: ApiKey) -> None:
