@@ -51,7 +51,12 @@ def test_poisoned_row(plant: Plant) -> None:
 
 
 def each_asked(plant: Plant, times: int) -> bool:
-    return [row.asked for row in plant.rows("SELECT DISTINCT asked FROM gateway_transactions")] == [times]
+    """Each was asked about so often, and what was heard is recorded: only then is it known when to ask again."""
+    rows = plant.rows(
+        "SELECT DISTINCT t.asked, (SELECT count(*) FROM evidence e WHERE e.gateway_transaction_id = t.id"
+        " AND e.kind = 'inquiry') AS recorded FROM gateway_transactions t"
+    )
+    return [(row.asked, row.recorded) for row in rows] == [(times, times)]
 
 
 def test_inquiry_down_for_a_day(plant: Plant) -> None:
