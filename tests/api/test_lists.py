@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from books import lists
 from tests.api.conftest import App, fields_of, problem
-from tests.books.plans import nodes, read_whole
+from tests.books.plans import analyze, nodes, read_whole
 from tests.flows.house import House
 
 
@@ -70,6 +71,13 @@ def test_filters(shop: App) -> None:
         ("payments?batch=x", ["batch"]),
         ("payments?batch=1&customer=C-1", ["batch"]),
         ("invoices?state=paid", ["state"]),
+        ("payments?method=check&recorded_from=2026-01-01T00:00:00Z", ["method", "recorded_from"]),
+        ("payments?method=chek&customer=C-1", ["method"]),
+        ("payments?recorded_to=2026-01-01&customer=C-1", ["recorded_to"]),
+        ("payments?idempotency_key=k&customer=C-1", ["idempotency_key"]),
+        ("payments?fields=id,amont", ["fields"]),
+        ("invoices?due_date_to=2026-02-30&customer=C-1", ["due_date_to"]),
+        ("invoices?invoice_date_from=2026-02-01", ["invoice_date_from"]),
         ("credits", ["customer"]),
         ("payments/x", ["payment_id"]),
         ("payments/99999999999999999999", ["payment_id"]),
@@ -105,7 +113,6 @@ FILL = """
     INSERT INTO credits (customer_id, payment_id, currency, amount_minor, balance_minor, note, created_at)
         SELECT n % 20000 + 1, (SELECT min(id) FROM payments), 'USD', 100, n % 2 * 100, 'x', now()
         FROM generate_series(1, 40000) n;
-    ANALYZE customers, invoices, payments, credits, batches;
 """
 
 
@@ -113,26 +120,31 @@ FILL = """
 def full(connection: Connection) -> Connection:
     """Large tables, one customer with a tenth of everything, one batch with most payments."""
     connection.execute(text(FILL))
+    analyze(connection)
     return connection
 
 
 PAGE = {"after": 1_000, "most": 51}
+OF_ALL = {**PAGE, **asdict(lists.EVERY)}
 QUESTIONS: dict[str, tuple[TextClause, dict[str, Any]]] = {
     "customer": (lists.BY_NUMBER, {"number": "C-7"}),
     "customers": (lists.CUSTOMERS, {**PAGE, "last": 2**63 - 1}),
     "invoice": (lists.INVOICE, {"id": 7}),
     "invoices": (lists.INVOICES, PAGE),
-    "of a large customer": (lists.OF_CUSTOMER, {**PAGE, "customer_id": 7, "state": None}),
-    "in a state": (lists.OF_CUSTOMER, {**PAGE, "customer_id": 7, "state": "pending"}),
-    "of a small customer": (lists.OF_CUSTOMER, {**PAGE, "customer_id": 8, "state": None}),
+    "of a large customer": (lists.OF_CUSTOMER, {**PAGE, **lists.NO_DAYS, "customer_id": 7, "state": None}),
+    "in a state": (lists.OF_CUSTOMER, {**PAGE, **lists.NO_DAYS, "customer_id": 7, "state": "pending"}),
+    "of a small customer": (lists.OF_CUSTOMER, {**PAGE, **lists.NO_DAYS, "customer_id": 8, "state": None}),
     "by number": (lists.OF_NUMBER, {**PAGE, "number": "A-7"}),
-    "by both": (lists.OF_BOTH, {**PAGE, "customer_id": 7, "number": "A-10", "state": None}),
+    "by both": (lists.OF_BOTH, {**PAGE, **lists.NO_DAYS, "customer_id": 7, "number": "A-10", "state": None}),
     "payment": (lists.PAYMENT, {"id": 7}),
     "payments": (lists.PAYMENTS, PAGE),
-    "payments of a large customer": (lists.PAYMENTS_OF_CUSTOMER, {**PAGE, "customer_id": 7, "state": None}),
-    "payments of a small customer": (lists.PAYMENTS_OF_CUSTOMER, {**PAGE, "customer_id": 8, "state": None}),
-    "payments of a batch": (lists.PAYMENTS_OF_BATCH, {**PAGE, "batch_id": 1, "states": ["posted", "declined"]}),
+    "payments of a large customer": (lists.PAYMENTS_OF_CUSTOMER, {**OF_ALL, "customer_id": 7}),
+    "payments of a small customer": (lists.PAYMENTS_OF_CUSTOMER, {**OF_ALL, "customer_id": 8}),
+    "payments of a batch": (lists.PAYMENTS_OF_BATCH, {**OF_ALL, "batch_id": 1, "states": ["posted", "declined"]}),
+    "of a key": (lists.OF_KEY, {**PAGE, "caller": "a", "key": "1007"}),
     "credits": (lists.CREDITS, {**PAGE, "customer_id": 8}),
+    "of a credit": (lists.APPLICATIONS, {**PAGE, "credit_id": 8}),
+    "batches": (lists.BATCHES, {**PAGE, "caller": None}),
 }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from books import deposits, dispute, refund, trends
 from books.deposits import Total
-from tests.books.plans import nodes, read_whole
+from tests.books.plans import analyze, nodes, read_whole
 from tests.flows.house import AMEX, House, card
 
 EARLIER = date(2026, 3, 2)
@@ -169,7 +169,7 @@ def many_days(session_engine: Engine) -> Iterator[Connection]:
             )
         )
         conn.execute(text("SELECT brin_summarize_new_values('ix_journal_post_date')"))
-        conn.execute(text("ANALYZE journal"))
+        analyze(conn)
         yield conn
         conn.rollback()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from books import trends
 from books.trends import Recovered, Retried, Taken
-from tests.books.plans import nodes, read_whole
+from tests.books.plans import analyze, nodes, read_whole
 from tests.flows.house import House, card
 
 NO_FUNDS = "4000000000009995"
@@ -97,9 +97,9 @@ def many(session_engine: Engine) -> Iterator[Connection]:
             " ARRAY['cash:check', 'receivable'], ARRAY[100, -100] FROM generate_series(0, 99999) AS n",
             "SELECT brin_summarize_new_values('ix_journal_post_date')",
             "SELECT brin_summarize_new_values('ix_gateway_transactions_started')",
-            "ANALYZE journal, gateway_transactions",
         ):
             conn.execute(text(statement))
+        analyze(conn)
         yield conn
         conn.rollback()
 

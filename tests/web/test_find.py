@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from books import account, find
+from tests.books.plans import analyze
 from tests.web.conftest import BILLED, Books, Visitor
 
 
@@ -92,7 +93,7 @@ def many(session_engine: Engine) -> Iterator[Connection]:
                                   state, created_at)
             SELECT id, 'I' || id, '2026-01-01', '2026-01-31', 'USD', 1, 1, 'pending', now() FROM customers""")
         )
-        conn.execute(text("ANALYZE customers, invoices"))
+        analyze(conn)
         yield conn
         conn.rollback()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 
 from books import account, credit, views
 from books.account import Show
-from tests.books.plans import read_whole
+from tests.books.plans import analyze, read_whole
 from tests.web.conftest import BILLED, Books, Visitor
 from tests.web.test_credits import give, invoice
 
@@ -159,9 +159,12 @@ def many(session_engine: Engine) -> Iterator[Connection]:
             " SELECT k.id, i.id, 50, now() FROM credits k JOIN invoices i ON i.number = k.payment_id::text",
             "INSERT INTO events (at, what, customer_id, payment_id, by)"
             " SELECT now(), 'payment.posted', 1 + n % 5000, n, 'test' FROM generate_series(1, 50000) AS n",
-            "ANALYZE customers, payments, credits, invoices, allocations, events",
+            "INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor,"
+            " currency, state, send_until, started_at) SELECT n * 5, 'sale', 'payflow', 'a', n, 100, 'USD',"
+            " 'approved', now(), now() FROM generate_series(1, 10000) AS n",
         ):
             conn.execute(text(statement))
+        analyze(conn)
         yield conn
         conn.rollback()
 
@@ -181,6 +184,6 @@ def test_by_index(many: Connection) -> None:
         *((account._INVOICES[show], some) for show in Show),
     ]
     for question, asked in questions:
-        assert read_whole(many, question, **asked) <= {"reversals"}, question.text  # which is empty here
+        assert read_whole(many, question, **asked) == set(), question.text
     assert len(account.credits_of(many, 77)) == 10
     assert len(account.history(many, 77)) == 21
