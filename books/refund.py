@@ -236,20 +236,28 @@ def approved(conn: Connection, reversal: Row[Any], today: date, now: datetime, b
 
 
 _BACK = text("""
-    UPDATE payments SET refunded_minor = refunded_minor - :amount,
-                        credited_minor = credited_minor + CASE state WHEN 'posted' THEN :amount ELSE 0 END
+    UPDATE payments SET refunded_minor = refunded_minor - :amount, charged_back_minor = charged_back_minor + :unlost,
+                        credited_minor = credited_minor + CASE state WHEN 'posted' THEN :credit ELSE 0 END
     WHERE id = :id""")
+_LOST = text("""
+    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM disputes WHERE payment_id = :id AND state = 'lost'""")
 
 
 def failed_after_all(conn: Connection, reversal: Row[Any], today: date, now: datetime, by: str) -> bool:
     """A refund failed that had been approved (R17): the money is here again, and the customer has it as a credit.
 
+    Where a dispute took the same money back, the payer has it by the bank: that part ends the loss, and is no credit.
     True where the payment was voided meanwhile: then the credit stands for itself, as one that was kept (R12).
     """
     payment = conn.execute(_PAYMENT, {"id": reversal.payment_id}).one()
-    conn.execute(_BACK, {"id": payment.id, "amount": reversal.amount_minor})
-    entry = ledger.refund_failed_credited(reversal.gateway, reversal.amount_minor)
+    loss = conn.execute(_LOST, {"id": payment.id}).scalar_one() - payment.charged_back_minor
+    unlost = min(loss, reversal.amount_minor)
+    credit = reversal.amount_minor - unlost
+    back = {"id": payment.id, "amount": reversal.amount_minor, "unlost": unlost, "credit": credit}
+    conn.execute(_BACK, back)
+    entry = ledger.refund_failed_credited(reversal.gateway, reversal.amount_minor, unlost)
     book_entries(conn, payment, [(ledger.Kind.REFUND_FAILED_CREDITED, entry)], today, now)
-    note = f"{post.origin(payment, payment.post_date or today)}: its refund failed at the gateway"
-    post.create_credits(conn, [(payment, reversal.amount_minor, note)], now, by)
+    if credit:
+        note = f"{post.origin(payment, payment.post_date or today)}: its refund failed at the gateway"
+        post.create_credits(conn, [(payment, credit, note)], now, by)
     return bool(payment.state == "voided")

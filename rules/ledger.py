@@ -10,6 +10,7 @@ class Kind(StrEnum):
     """What an entry records."""
 
     BILLED = "billed"
+    BILLING_VOIDED = "billing_voided"  # an invoice that nobody paid was never owed
     POSTED = "posted"
     CREDIT_APPLIED = "credit_applied"
     CREDIT_APPLICATION_REVERSED = "credit_application_reversed"
@@ -57,6 +58,11 @@ def _entry(*lines: tuple[str, int]) -> Entry:
 def billed(total_minor: int) -> Entry:
     """An invoice was issued."""
     return _entry((RECEIVABLE, total_minor), (REVENUE, -total_minor))
+
+
+def billing_voided(total_minor: int) -> Entry:
+    """An invoice that nobody paid is void."""
+    return _entry((REVENUE, total_minor), (RECEIVABLE, -total_minor))
 
 
 def money_account(method: str, gateway: str | None) -> str:
@@ -125,9 +131,16 @@ def taken_back(account: str, reopened_minor: int, credit_minor: int, lost_minor:
     )
 
 
-def refund_failed_credited(gateway: str, amount_minor: int) -> Entry:
-    """A refund of a part failed after it had been approved: the money is here again, as the customer's credit."""
-    return _entry((clearing(gateway), amount_minor), (CUSTOMER_CREDIT, -amount_minor))
+def refund_failed_credited(gateway: str, amount_minor: int, unlost_minor: int = 0) -> Entry:
+    """A refund of a part failed after it had been approved: the money is here again, as the customer's credit.
+
+    `unlost_minor` of it makes good what a dispute had cost, since that money had been refunded as well.
+    """
+    return _entry(
+        (clearing(gateway), amount_minor),
+        (DISPUTE_LOSSES, -unlost_minor),
+        (CUSTOMER_CREDIT, unlost_minor - amount_minor),
+    )
 
 
 def disputed(gateway: str, amount_minor: int) -> Entry:

@@ -282,6 +282,21 @@ def test_a_dispute_ends_after_the_refund_that_is_on_its_way(house: House) -> Non
     assert sums(house, payment) == (0, 0, 2000, 4000)
 
 
+def test_a_refund_that_fails_after_the_dispute(house: House) -> None:
+    """R17: what the bank gave the payer, and a refund did not, is no credit, and is never refunded again."""
+    payment = charged(house)
+    reversal = ask(house, payment, 2000)
+    house.work()
+    with house.context.transaction() as (conn, now):
+        today = house.context.terms.today(now)
+        dispute.open_case(conn, payment, "CB-1", 5000, "fraud", today, now, "sue")
+        assert dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue").lost_minor == 1000
+    fails_at_the_gateway(house, reversal)
+    assert (sums(house, payment), house.credit()) == ((0, 1000, 0, 5000), 1000)
+    assert refundable(house, payment) == 1000
+    assert house.ledger().get("dispute_losses", 0) == 0
+
+
 def test_set_aside(house: House) -> None:
     """An approval that the database refuses is set aside with an alarm; when it can be recorded, it is."""
     payment = charged(house)
