@@ -25,7 +25,8 @@ _CHARGE = text("""
                           WHERE r.payment_id = p.id AND r.purpose = 'refund' AND r.id <> :but
                             AND r.state IN ('refund_due', 'refunding')), 0) AS bigint) AS refunding_minor,
            CAST(coalesce((SELECT sum(d.amount_minor) FROM disputes d
-                          WHERE d.payment_id = p.id AND d.state = 'open'), 0) AS bigint) AS disputed_minor
+                          WHERE d.payment_id = p.id AND d.state <> 'won'), 0) AS bigint)
+           - p.charged_back_minor AS disputed_minor
     FROM payments p WHERE p.id = :id""")
 
 

@@ -11,7 +11,10 @@ from rules.allocation import spread
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What became of a charge so far, in minor units; `refunding_minor` and `disputed_minor` are not decided yet."""
+    """What became of a charge so far, in minor units.
+
+    `refunding_minor` is on its way; `disputed_minor` the bank may take back, or took when the payment held it no more.
+    """
 
     charged_minor: int
     refunded_minor: int = 0

@@ -297,6 +297,19 @@ def test_a_refund_that_fails_after_the_dispute(house: House) -> None:
     assert house.ledger().get("dispute_losses", 0) == 0
 
 
+def test_a_void_whose_charge_the_bank_took_back(house: House) -> None:
+    """R11, R17: a dispute that was lost before the refund of a void was sent: the payer has it, nothing is sent."""
+    payment = charged(house)
+    house.void(payment)
+    with house.context.transaction() as (conn, now):
+        today = house.context.terms.today(now)
+        dispute.open_case(conn, payment, "CB-1", 6000, "fraud", today, now, "sue")
+        assert dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue").lost_minor == 6000
+    house.work()
+    assert house.sandbox.client.requests(operation="refund") == []
+    assert house.reversal(payment).state == "failed"
+
+
 def test_set_aside(house: House) -> None:
     """An approval that the database refuses is set aside with an alarm; when it can be recorded, it is."""
     payment = charged(house)
