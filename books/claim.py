@@ -16,6 +16,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import OperationalError
 
+from books.epoch import NOT_QUARANTINED
 from books.history import tell
 
 Step = Literal["post", "charge"]
@@ -51,6 +52,8 @@ def patiently(scope: Scope) -> Scope:
     return scope if isinstance(scope, Single) else replace(scope, patient=True)
 
 
+# E7: what is posted is no gateway's business, and goes on.
+_MAY_GO_ON: Final = f"(:step <> 'charge' OR {NOT_QUARANTINED})"
 _WITHIN: Final = {Batch: "p.batch_id = :of", Single: "p.id = :of", Singles: "p.batch_id IS NULL"}
 
 
@@ -68,7 +71,7 @@ def _of(scope: Scope) -> dict[str, int]:
 _CANDIDATES: Final = {
     (kind, patient): text(f"""
         SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id
-        WHERE p.next_step = :step AND {within} AND p.due_at <= :now
+        WHERE p.next_step = :step AND {within} AND p.due_at <= :now AND {_MAY_GO_ON}
         ORDER BY p.customer_id, p.id LIMIT :most
         FOR NO KEY UPDATE OF c {"" if patient or kind is Single else "SKIP LOCKED"}""")
     for kind, within in _WITHIN.items()
@@ -82,7 +85,8 @@ _MINE = text("""
     ORDER BY p.id""")
 _LEFT: Final = {
     kind: text(f"""
-        SELECT EXISTS (SELECT 1 FROM payments p WHERE p.next_step = :step AND {within} AND p.due_at <= :now)""")
+        SELECT EXISTS (SELECT 1 FROM payments p WHERE p.next_step = :step AND {within} AND p.due_at <= :now
+                       AND {_MAY_GO_ON})""")
     for kind, within in _WITHIN.items()
 }
 

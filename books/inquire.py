@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from books import claim, gateway_cards, void
 from books.charge import Begun, facts_of, to_send
+from books.epoch import NOT_QUARANTINED
 from books.gateway_cards import GatewayCard, SealedToken
 from books.history import Move, Subject, advance, tell, witness
 from books.outcome import Heard, finish
@@ -117,8 +118,9 @@ def begin(conn: Connection, payment_id: int | None, most: int, terms: Terms, now
 _OWNERS = text("""
     SELECT t.id, p.customer_id FROM gateway_transactions t JOIN payments p ON p.id = t.payment_id
     WHERE t.id = ANY(CAST(:ids AS bigint[]))""")
-_SALES = text("""
-    SELECT * FROM gateway_transactions WHERE id = ANY(CAST(:ids AS bigint[])) FOR NO KEY UPDATE""")
+_SALES = text(f"""
+    SELECT *, {NOT_QUARANTINED} AS may_be_sent FROM gateway_transactions
+    WHERE id = ANY(CAST(:ids AS bigint[])) FOR NO KEY UPDATE""")
 _PAYMENTS = text("SELECT * FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))")
 _SCHEDULE = text("UPDATE gateway_transactions SET due_at = :due_at WHERE id = :id AND next_step IS NOT NULL")
 _SEND_AGAIN = text("""
@@ -177,7 +179,7 @@ def _keep_asking(conn: Connection, answers: Sequence[Answer], terms: Terms, now:
         absent = isinstance(answer.sighting, Absent) and sale.state == states.Transaction.UNKNOWN
         overdue = sale.send_until + at.appears_within <= now
         recognised = now + terms.send_within < sale.started_at + at.replay_window
-        if absent and overdue and recognised and _still_wanted(payment, sale, facts[payment.id]):
+        if absent and overdue and recognised and sale.may_be_sent and _still_wanted(payment, sale, facts[payment.id]):
             again.append(_send_again(conn, sale, payment, facts[payment.id], cards, terms, now))
             continue
         due_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)

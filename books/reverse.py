@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, text
 
 from books import apart, claim, post, refund, void
 from books.credit import apply_to_invoices
+from books.epoch import NOT_QUARANTINED
 from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
 from books.terms import Terms, draw_reference
@@ -84,12 +85,13 @@ class Answer:
     evidence: Evidence
 
 
-_DUE = text("""
+_DUE = text(f"""
     SELECT r.*, s.reference AS sale_reference, s.transaction_id AS sale_transaction_id, s.gateway,
            s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at, p.card_last_four
     FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id JOIN payments p ON p.id = r.payment_id
     WHERE r.next_step = :step AND r.due_at <= :now
       AND (CAST(:payment_id AS bigint) IS NULL OR r.payment_id = :payment_id)
+      AND (:step NOT IN ('void', 'refund') OR {NOT_QUARANTINED})
     ORDER BY r.due_at LIMIT :most FOR NO KEY UPDATE OF r SKIP LOCKED""")
 _HAND_OVER = text("""
     UPDATE reversals SET next_step = :step, due_at = :due_at, voids = voids + :voids, refunds = refunds + :refunds,

@@ -94,7 +94,8 @@ def _said_of(one: Turned) -> str:
 def sentence(context: Context, done: str) -> str:
     """For Flower: what was done, and which gateways are rested."""
     rested = [rest.words(gateway) for gateway, rest in sorted(context.breakers.rests().items())]
-    return "; ".join([done, *rested])
+    held = ["nothing is charged: quarantined, see `defray quarantine`"] if context.guard.quarantine else []
+    return "; ".join([done, *rested, *held])
 
 
 def _is_left(context: Context, scope: claim.Scope) -> bool:
@@ -110,6 +111,7 @@ def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun
         begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)
         cards = opened(context, conn, begun, now)
         context.forget(conn, tally)
+    context.guard.sent(sale.transaction_id for sale in begun)
     calls_to_make, unsent = sales(context, begun, cards, send_by)
     for sale, call in calls_to_make:
         window.submit(sale, call)

@@ -20,10 +20,12 @@ from gateways.contract import Gateway, Inquiry, Refund, Refunds, Reply, Sale, Vo
 from mailer.smtp import Server, server_at
 from rules.outcomes import Outcome, Sighting
 from settings import Settings
+from tasks.guard import Guard
 from vault import HourKeys, Keyring, Vault
 from worker import boot
 from worker.breakers import Breakers
 from worker.wake import Wake
+from worker.witness import Witness
 
 BY: Final = "defray"
 """Who acts where no person does."""
@@ -51,6 +53,7 @@ class Context:
     vault: Vault = field(repr=False)
     gateways: Mapping[str, Gateway]
     breakers: Breakers
+    guard: Guard
     terms: Terms
     window: int
     lanes: int
@@ -61,7 +64,9 @@ class Context:
     def transaction(self) -> Iterator[tuple[Connection, datetime]]:
         """One transaction, with its moment by the database's clock (D2); committed on leaving, rolled back on error."""
         with self.engine.begin() as conn:
-            yield conn, clock.now(conn)
+            now = clock.now(conn)
+            self.guard.check(conn, now, BY)
+            yield conn, now
 
     def send_by(self) -> float:
         """The monotonic moment until which a send that is begun now may leave (E1)."""
@@ -104,6 +109,7 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
         vault=Vault(Keyring.load_or_create(settings.key_file), HourKeys(broker)),
         gateways=gateways,
         breakers=Breakers(broker, gateways, settings.gateway_fail_max, settings.gateway_rest),
+        guard=Guard(Witness(settings.witness_folder, broker), settings.after_failover),
         terms=terms(settings, gateways),
         window=settings.window,
         lanes=settings.lanes,

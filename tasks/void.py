@@ -32,6 +32,7 @@ def work(context: Context, payment_id: int | None, most: int) -> list[Next]:
     send_by = context.send_by()
     with context.transaction() as (conn, now):
         sends = reverse.begin_voids(conn, payment_id, most, context.terms, now)
+    context.guard.sent(send.transaction_id for send in sends)
     replies = fan_out.every(
         context.window, [(send, context.void(send.gateway, calls.void(send, send_by))) for send in sends]
     )
