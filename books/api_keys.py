@@ -98,6 +98,14 @@ def use(conn: Connection, secret: str, now: datetime) -> ApiKey | None:
     return _key(row)
 
 
+_STANDS = text("SELECT EXISTS (SELECT FROM api_keys WHERE id = :id AND revoked_at IS NULL)")
+
+
+def stands(conn: Connection, key_id: int) -> bool:
+    """Whether a key was not revoked."""
+    return bool(conn.execute(_STANDS, {"id": key_id}).scalar_one())
+
+
 _REVOKE = text("""
     UPDATE api_keys SET revoked_at = :now, revoked_by = :by WHERE name = :name AND revoked_at IS NULL
     RETURNING customer_id""")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -74,7 +74,13 @@ _INVOICE: Final = """
            i.balance_minor, i.state, i.created_at
     FROM invoices i JOIN customers c ON c.id = i.customer_id"""
 _PAGE: Final = "i.id > :after ORDER BY i.id LIMIT :most"
-_IN_STATE: Final = "(CAST(:state AS text) IS NULL OR i.state = :state)"
+_IN_STATE: Final = """(CAST(:state AS text) IS NULL OR i.state = :state)
+    AND i.invoice_date BETWEEN coalesce(CAST(:invoice_date_from AS date), '-infinity')
+                           AND coalesce(CAST(:invoice_date_to AS date), 'infinity')
+    AND i.due_date BETWEEN coalesce(CAST(:due_date_from AS date), '-infinity')
+                       AND coalesce(CAST(:due_date_to AS date), 'infinity')"""
+NO_DAYS: Final = dict.fromkeys(("invoice_date_from", "invoice_date_to", "due_date_from", "due_date_to"))
+"""No bounds for an invoice's dates."""
 INVOICE = text(f"{_INVOICE} WHERE i.id = :id")
 INVOICES = text(f"{_INVOICE} WHERE {_PAGE}")
 # Ordered by what they are found by, too: else a plan may walk through all by id, passing over everybody else's.
@@ -97,10 +103,15 @@ def invoice(conn: Connection, invoice_id: int, only: int | None = None) -> Invoi
 
 
 def invoices(
-    conn: Connection, page: Page, customer_id: int | None = None, number: str | None = None, state: str | None = None
+    conn: Connection,
+    page: Page,
+    customer_id: int | None = None,
+    number: str | None = None,
+    state: str | None = None,
+    days: Mapping[str, date | None] = NO_DAYS,
 ) -> list[Invoice]:
-    """All invoices, those of a customer (and in a state), those with a number, or the one with both."""
-    asked = {**page._asked, "customer_id": customer_id, "number": number, "state": state}
+    """All invoices, those of a customer (in a state, of some dates), those with a number, or the one with both."""
+    asked = {**page._asked, **days, "customer_id": customer_id, "number": number, "state": state}
     if customer_id is not None:
         question = OF_CUSTOMER if number is None else OF_BOTH
     else:
@@ -131,6 +142,8 @@ class Payment:
     number: str | None
     currency: str
     total_minor: int
+    recurring: bool
+    attended: bool
     card_brand: str | None
     card_last_four: str | None
     state: str
@@ -151,24 +164,30 @@ class Payment:
 
 _PAYMENT: Final = """
     SELECT p.id, c.number AS customer, p.batch_id, p.idempotency_key, p.method, p.number, p.currency, p.total_minor,
-           p.card_brand, p.card_last_four, p.state, p.reason, p.post_date, p.charged_minor, p.applied_minor,
+           p.recurring, p.attended, p.card_brand, p.card_last_four, p.state, p.reason, p.post_date, p.charged_minor,
+           p.applied_minor,
            p.credited_minor, p.refunded_minor, p.charged_back_minor, p.attempts,
            CASE WHEN p.state = 'retrying' THEN p.due_at END AS next_attempt_at, p.recorded_at, p.posted_at, p.voided_at,
            (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state
     FROM payments p JOIN customers c ON c.id = p.customer_id"""
+_WITHIN: Final = """(CAST(:state AS text) IS NULL OR {0}.state = :state)
+    AND (CAST(:method AS text) IS NULL OR {0}.method = :method)
+    AND {0}.recorded_at >= coalesce(CAST(:recorded_from AS timestamptz), '-infinity')
+    AND {0}.recorded_at < coalesce(CAST(:recorded_to AS timestamptz), 'infinity')"""
 _PAYMENT_PAGE: Final = "p.id > :after ORDER BY p.id LIMIT :most"
 PAYMENT = text(f"{_PAYMENT} WHERE p.id = :id")
 PAYMENTS = text(f"{_PAYMENT} WHERE {_PAYMENT_PAGE}")
 PAYMENTS_OF_CUSTOMER = text(f"""
     {_PAYMENT} WHERE (p.customer_id, p.id) > (:customer_id, :after) AND p.customer_id >= :customer_id
-    AND p.customer_id <= :customer_id AND (CAST(:state AS text) IS NULL OR p.state = :state)
+    AND p.customer_id <= :customer_id AND {_WITHIN.format("p")}
     ORDER BY p.customer_id, p.id LIMIT :most""")
 # One look into the index for each state: it holds the ids of a batch's state in their order.
 PAYMENTS_OF_BATCH = text(f"""
     WITH some_of AS MATERIALIZED (
         SELECT f.id FROM unnest(CAST(:states AS text[])) AS s(state) CROSS JOIN LATERAL (
-            SELECT id FROM payments
+            SELECT id FROM payments AS b
             WHERE batch_id = :batch_id AND (state, id) > (s.state, :after) AND state <= s.state
+              AND {_WITHIN.format("b")}
             ORDER BY state, id LIMIT :most) AS f
         ORDER BY f.id LIMIT :most)
     {_PAYMENT} WHERE p.id IN (SELECT id FROM some_of) ORDER BY p.id""")
@@ -182,15 +201,39 @@ def payment(conn: Connection, payment_id: int, only: int | None = None) -> Payme
     return Payment(**row._mapping)
 
 
-def payments(conn: Connection, page: Page, customer_id: int | None = None, state: str | None = None) -> list[Payment]:
-    """All payments, or a customer's (in a state)."""
-    asked = {**page._asked, "customer_id": customer_id, "state": state}
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Which of a customer's or a batch's payments; recorded at or after the one moment, before the other."""
+
+    state: str | None = None
+    method: str | None = None
+    recorded_from: datetime | None = None
+    recorded_to: datetime | None = None
+
+
+EVERY: Final = Within()
+"""All of them."""
+
+
+def payments(conn: Connection, page: Page, customer_id: int | None = None, within: Within = EVERY) -> list[Payment]:
+    """All payments, or some of a customer's."""
+    asked = {**page._asked, "customer_id": customer_id, **asdict(within)}
     return _payments(conn.execute(PAYMENTS if customer_id is None else PAYMENTS_OF_CUSTOMER, asked).all())
 
 
-def payments_of_batch(conn: Connection, page: Page, batch_id: int, states: Sequence[str]) -> list[Payment]:
+OF_KEY = text(f"{_PAYMENT} WHERE p.caller = :caller AND p.idempotency_key = :key AND {_PAYMENT_PAGE}")
+
+
+def payments_of_key(conn: Connection, page: Page, caller: str, key: str) -> list[Payment]:
+    """The payment that a caller made under an idempotency key, if any (R15)."""
+    return _payments(conn.execute(OF_KEY, {**page._asked, "caller": caller, "key": key}).all())
+
+
+def payments_of_batch(
+    conn: Connection, page: Page, batch_id: int, states: Sequence[str], within: Within = EVERY
+) -> list[Payment]:
     """A batch's payments in some states."""
-    asked = {**page._asked, "batch_id": batch_id, "states": list(states)}
+    asked = {**page._asked, "batch_id": batch_id, "states": list(states), **asdict(within)}
     return _payments(conn.execute(PAYMENTS_OF_BATCH, asked).all())
 
 
@@ -232,6 +275,52 @@ def credits_of(conn: Connection, page: Page, customer_id: int) -> list[Credit]:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """What of a credit was applied to an invoice, and what of that was taken back."""
+
+    id: int
+    credit_id: int
+    invoice_id: int
+    invoice: str
+    amount_minor: int
+    reversed_minor: int
+    created_at: datetime
+    reversed_at: datetime | None
+
+
+_APPLICATION: Final = """
+    SELECT a.id, a.credit_id, a.invoice_id, i.number AS invoice, a.amount_minor, a.reversed_minor, a.created_at,
+           a.reversed_at
+    FROM allocations a JOIN invoices i ON i.id = a.invoice_id"""
+APPLICATIONS = text(f"{_APPLICATION} WHERE a.credit_id = :credit_id AND a.id > :after ORDER BY a.id LIMIT :most")
+_ONE_APPLICATION = text(f"{_APPLICATION} WHERE a.id = :id")
+_OWNER = text("SELECT customer_id FROM credits WHERE id = :id")
+_LATEST_OF = text("""
+    SELECT a.credit_id, a.invoice_id, max(a.id) AS id FROM allocations a
+    WHERE a.credit_id = ANY(CAST(:credits AS bigint[])) GROUP BY 1, 2""")
+
+
+def applications(conn: Connection, page: Page, credit_id: int, only: int | None = None) -> list[Application]:
+    """What a credit was applied to. Raises NotFound, also where it is not of the customer `only`."""
+    owner = conn.execute(_OWNER, {"id": credit_id}).scalar_one_or_none()
+    if owner is None or only not in (None, owner):
+        raise NotFound(f"There is no credit {credit_id}.", "Compare the id.")
+    found = conn.execute(APPLICATIONS, {**page._asked, "credit_id": credit_id})
+    return [Application(**row._mapping) for row in found]
+
+
+def application(conn: Connection, application_id: int) -> Application:
+    """One application that is known to be there."""
+    return Application(**conn.execute(_ONE_APPLICATION, {"id": application_id}).one()._mapping)
+
+
+def latest_applications(conn: Connection, credit_ids: Sequence[int]) -> dict[tuple[int, int], int]:
+    """The id of the latest application of each of these credits to each invoice."""
+    found = conn.execute(_LATEST_OF, {"credits": list(credit_ids)})
+    return {(row.credit_id, row.invoice_id): row.id for row in found}
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Payments that were handed in together."""
 
@@ -251,6 +340,16 @@ def batch(conn: Connection, batch_id: int, caller: str | None = None) -> Batch:
     if row is None or caller not in (None, row.caller):
         raise NotFound(f"There is no batch {batch_id}.", "Compare the id.")
     return Batch(**row._mapping)
+
+
+BATCHES = text("""
+    SELECT id, caller, label, state, created_at FROM batches
+    WHERE id > :after AND (CAST(:caller AS text) IS NULL OR caller = :caller) ORDER BY id LIMIT :most""")
+
+
+def batches(conn: Connection, page: Page, caller: str | None = None) -> list[Batch]:
+    """All batches, or those that `caller` handed in."""
+    return [Batch(**row._mapping) for row in conn.execute(BATCHES, {**page._asked, "caller": caller})]
 
 
 _IS = text("SELECT EXISTS (SELECT FROM customers WHERE number = :number AND id = :id)")

@@ -54,6 +54,7 @@ class Origin:
     batch_id: int | None = None
     card_once: bool = False  # the card came with the request, for it alone: its number is dropped afterwards (C2)
     attended: bool = False  # somebody is at the screen, or gave the card right now (C4)
+    apart: tuple[str, ...] = ()  # what else was said, which tells two requests with one key apart (R15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def record(
     `cards` holds the facts of every card token that the vault knows; `when_owed_less` is the policy of requests that
     name none (R8). Nothing may be charged or posted until `books.admit.admit` was asked in the same transaction.
     """
-    digests = [digest(request, _card(cards, request)) for request in requests]
+    digests = [digest(request, _card(cards, request), origin.apart) for request in requests]
     known = _known(conn, origin.caller, [request.idempotency_key for request in requests])
     first: dict[str, int] = {}
     for place, request in enumerate(requests):

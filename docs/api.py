@@ -83,27 +83,49 @@ names it.
 | `POST /v1/customers` | pay | `number`, optionally `name`, `email`, `phone` |
 | `GET /v1/customers`, `GET /v1/customers/NUMBER` | read | |
 | `POST /v1/invoices` | pay | `customer`, `number`, `invoice_date`, `due_date`, `currency`, `amount_minor` (or `amount`, a decimal text) |
-| `GET /v1/invoices?customer=&number=&state=`, `GET /v1/invoices/ID` | read | `state` of one customer: `draft`, `pending`, `paid`, `void` |
+| `GET /v1/invoices?customer=&number=`, `GET /v1/invoices/ID` | read | of one customer by `state` (`draft`, `pending`, `paid`, `void`), `invoice_date_from`, `invoice_date_to`, `due_date_from`, `due_date_to`, too |
+| `POST /v1/invoices/ID/void` | void | `reason`; refused where anything is applied to it, or a payment or reversal is under way for it |
 | `POST /v1/cards` | pay | `number`, `expiry`, optionally `security_code`, `name`, `street`, `city`, `state`, `postal_code`, `country`; `customer`: the token counts for that customer only |
 | `POST /v1/payments` | pay | {fields} |
 | `POST /v1/payments/preview` | read or pay | the same: how the sum would spread; nothing is recorded |
-| `GET /v1/payments?customer=&batch=&state=`, `GET /v1/payments/ID` | read | `state` of a customer or a batch: {states} |
+| `GET /v1/payments?customer=&batch=`, `GET /v1/payments/ID` | read | of a customer or a batch by `state` ({states}), `method`, `recorded_from`, `recorded_to` (before it), too |
+| `GET /v1/payments?idempotency_key=` | read | the payment that this API key made under it |
+| `GET /v1/payments/ID/progress` | read | live: below |
 | `POST /v1/payments/ID/void` | void | `reason`; `refund_on_void_failure`: `auto` (unless given) or `ask` |
 | `POST /v1/payments/ID/cancel` | void | `reason`; 202 where it is a wish, since a charge is under way |
 | `POST /v1/payments/ID/refund` | refund | `reason`, and `amount_minor` for a part |
 | `GET /v1/credits?customer=` | read | |
 | `POST /v1/credits/apply` | pay | `customer`, `currency`, optionally `credit_id`, `invoices` |
+| `GET /v1/credits/ID/applications` | read | what of it was applied to which invoice |
+| `POST /v1/credits/applications/ID/reverse` | void | `reason`: the invoice owes again, the credit has it back |
 | `POST /v1/batches` | pay | `payments`: 1 to {rows_max:,} payments, all or none; `label` |
-| `GET /v1/batches/ID` | read | how far it is; `payments_url` lists its payments |
+| `GET /v1/batches`, `GET /v1/batches/ID` | read | how far it is; `payments_url` lists its payments |
+| `GET /v1/batches/ID/progress` | read | live: below |
 
 A payment that names no `invoices` pays the oldest first; what is left over becomes a credit. `invoices` is a list of
 numbers, or of `{{"number": "0001", "cap_minor": 500}}`. `card_token` is what `POST /v1/cards` answered: the number is
-forgotten after the payment, unless `keep_card: true` says that the customer agreed to its being kept. An answer of 201
-says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
+forgotten after the payment, unless `keep_card: true` says that the customer agreed to its being kept. `attended: true` says that the payer is
+there and can answer a question of the bank's; `recurring: true`, that the charge is one of a series. An answer of 201 says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
 ([states](states.md)). A row of a batch may have an `idempotency_key`; else the batch's key and its number make one.
 
 A list comes as `{{"data": [...], "next": "..."}}`, in the order of ids: {limit} rows, or `limit=` up to {limit_max}. `next`
-is the address of the next page, null at the end.
+is the address of the next page, null at the end. `fields=id,state`, of a list or of one thing, leaves the rest out.
+
+## Live progress
+
+`/progress` of a payment or a batch answers with server-sent events (`text/event-stream`), read from the database, so also
+while the broker is away:
+
+```
+curl -sN $DEFRAY/v1/payments/1/progress -H "Authorization: Bearer $KEY"
+```
+
+A payment's are `step` (`what`, such as `payment.charging`, and `words` for people) and `slow` (the gateway takes its time);
+a batch's are `counts` (`payments`, `finished`, `waiting`, `by_state`, `pace`). The last one is `end`: of a payment with its
+`state`, `words`, `address`, and `unknown` where nobody knows yet whether the card was charged. A stream that ends without
+`end` (after ten minutes, or by a lost connection) is opened again with the header `Last-Event-ID`: a payment's goes on
+behind that step, a batch's begins with its counts. A key that is revoked hears nothing more within ten seconds.
+`examples/pay_an_invoice.py` is a whole client: it bills, pays, follows, and repeats itself after time-outs.
 
 ## Problems
 
@@ -126,7 +148,7 @@ def document() -> str:
         calls=CALLS,
         scopes="\n".join(f"| `{scope}` | {scope.allows} |" for scope in Scope),
         key_max=KEY_MAX,
-        fields=", ".join(f"`{name}`" for name in (*fields, "keep_card")),
+        fields=", ".join(f"`{name}`" for name in (*fields, *payments.FLAGS)),
         states=", ".join(f"`{state}`" for state in payments.STATES),
         rows_max=batches.ROWS_MAX,
         limit=requests.LIMIT,

@@ -96,6 +96,7 @@ class Producer:
         keep_card: bool = False,
         allow_unknown: bool = False,
         attended: bool = False,
+        apart: Sequence[str] = (),
         first: First | None = None,
     ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
@@ -105,7 +106,8 @@ class Producer:
         office keeps it for later payments; one that nobody would charge is not kept. `allow_unknown`: somebody with the
         right to it says that this one is charged although the outcome of an overlapping charge is unknown (R8a); both
         are meant then, as with `allow_overlap`. `attended`: somebody is at the screen who could answer a question of
-        the gateway's; whoever gives a `card` always is.
+        the gateway's; whoever gives a `card` always is. `apart`: what else the caller said of it,
+        a part of its content (R15), as `keep_card` is.
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
@@ -123,7 +125,9 @@ class Producer:
             elif request.card_token:
                 cards = self._vault.facts(conn, [request.card_token])
             once = request.card_token is not None and not keep_card and (card_once or card is not None)
-            origin = record.Origin(caller, by, card_once=once, attended=attended or once or card is not None)
+            said = (*apart, *(["keep_card"] if keep_card else []))
+            here = attended or once or card is not None
+            origin = record.Origin(caller, by, card_once=once, attended=here, apart=said)
             [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)

@@ -36,7 +36,7 @@ class Scope(StrEnum):
 _ALLOWS: Final = {
     Scope.READ: "look at everything",
     Scope.PAY: "record customers, invoices and payments, keep cards, apply credits",
-    Scope.VOID: "void and cancel payments",
+    Scope.VOID: "void and cancel payments, void invoices, take back what credits were applied to",
     Scope.REFUND: "refund payments",
     Scope.ADMIN: "all of it",
 }

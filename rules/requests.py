@@ -79,10 +79,11 @@ class PaymentRequest:
     recurring: bool = False  # one of a series of charges that the customer agreed to
 
 
-def digest(request: PaymentRequest, card: str | None) -> bytes:
+def digest(request: PaymentRequest, card: str | None, apart: Sequence[str] = ()) -> bytes:
     """R15: what tells whether two requests with one key ask for the same.
 
     `card` says which card it is, whatever token it goes by (a card that is entered again gets a new token).
+    `apart`: what else was said of it, such as that the card is to be kept.
     """
     content = (
         request.customer,
@@ -98,6 +99,7 @@ def digest(request: PaymentRequest, card: str | None) -> bytes:
         request.when_owed_less,
         card,
         *([request.recurring] if request.recurring else []),  # digests of before it was known stay the same
+        *apart,
     )
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).digest()
 

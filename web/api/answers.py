@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from books import answers
 from books.account import Customer
 from books.api_keys import ApiKey
-from books.lists import Credit, Invoice, Payment
+from books.lists import Application, Batch, Credit, Invoice, Payment
 from web.api.requests import digest
 from web.office import Office
 
@@ -64,6 +64,20 @@ def as_json(status: int, said: str | Mapping[str, Any], *, replayed: bool = Fals
     return Response(text, status, media_type="application/json", headers=headers)
 
 
+def _names(of: type, *without: str) -> tuple[str, ...]:
+    names = (one.name for one in fields(of))
+    return tuple("amount_minor" if name == "total_minor" else name for name in names if name not in without)
+
+
+CUSTOMER: Final = _names(Customer)
+"""The fields of a customer, which `fields=` may name; likewise the next ones."""
+INVOICE: Final = _names(Invoice)
+PAYMENT: Final = (*_names(Payment, "card_brand", "card_last_four"), "card")
+CREDIT: Final = _names(Credit)
+APPLICATION: Final = _names(Application)
+BATCH: Final = _names(Batch, "caller")
+
+
 # ---- shapes ---------------------------------------------------------------------------------------------------------
 
 
@@ -88,6 +102,16 @@ def payment(of: Payment) -> dict[str, Any]:
 def credit(of: Credit) -> dict[str, Any]:
     """A credit."""
     return _plain(of)
+
+
+def application(of: Application) -> dict[str, Any]:
+    """What of a credit was applied to an invoice."""
+    return _plain(of)
+
+
+def batch(of: Batch) -> dict[str, Any]:
+    """A batch in a list; how far it is says its own address."""
+    return {name: value for name, value in _plain(of).items() if name in BATCH}
 
 
 def _plain(row: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -15,11 +16,13 @@ from books.api_keys import ApiKey
 from producer.payments import Row
 from rules.errors import Fault, RequestRefused
 from rules.requests import check_words, unknown_fields
-from web.api.access import Payer, Reader, other_customer
+from web.api import answers
+from web.api.access import Payer, Reader, other_customer, stands
 from web.api.answers import as_json, moment
-from web.api.requests import Body, IdempotencyKey, digest
+from web.api.requests import Asked, Body, IdempotencyKey, asking, digest
 from web.office import At, Id, Office
 from web.problems import BATCH_REFUSED, KEY_REUSED, Refused, of_fault
+from web.progress import of_batch, stream
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -65,6 +68,22 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
     if batch_id is None:
         raise Refused(KEY_REUSED, "Every row was recorded before under its own idempotency_key.")
     return as_json(201, _shown(at, batch_id), replayed=replayed, location=f"/v1/batches/{batch_id}")
+
+
+@router.get("")
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.BATCH))]) -> Any:
+    """Batches, in the order in which they were handed in. A key for one customer sees its own only."""
+    with at.reading() as (conn, _):
+        found = lists.batches(conn, asked.one_more, None if key.customer is None else key.caller)
+    return asked.shown([answers.batch(one) for one in found])
+
+
+@router.get("/{batch_id}/progress")
+def progress(request: Request, at: At, key: Reader, batch_id: Id) -> Response:
+    """How far a batch is, live, as server-sent events: `counts`, whenever they changed, at last `end`."""
+    with at.reading() as (conn, _):
+        lists.batch(conn, batch_id, None if key.customer is None else key.caller)
+    return stream(request, of_batch(at, batch_id), partial(stands, at, key))
 
 
 @router.get("/{batch_id}")

@@ -11,15 +11,14 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from books import credit, lists
-from books.credit import Applied
 from rules.errors import Fault, RequestRefused, shown
 from rules.money import check_currency
-from rules.requests import NAME_MAX, required_text, unknown_fields
+from rules.requests import NAME_MAX, check_words, required_text, unknown_fields
 from web.api import answers
-from web.api.access import Payer, Reader, other_customer
+from web.api.access import Payer, Reader, Voider, other_customer
 from web.api.answers import Made, write
 from web.api.requests import Asked, Body, IdempotencyKey, asking
-from web.office import At
+from web.office import At, Id
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"])
 
@@ -31,7 +30,7 @@ _ID_MAX: Final = 2**63 - 1
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer"))]) -> Any:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", of=answers.CREDIT))]) -> Any:
     """A customer's credits, used up ones, too."""
     customer = asked.filters.get("customer", key.customer)
     if customer is None:
@@ -60,13 +59,51 @@ def apply(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey,
         done = credit.apply_to_invoices(
             conn, customer_id, currency, ids, at.today(now), now, key.by, credit_id=credit_id
         )
-        return Made(200, {"currency": currency, "applied": [_shown(one) for one in done]})
+        return Made(200, {"currency": currency, "applied": _shown(conn, done)})
 
     return write(at, request, key, idempotency_key, body, make)
 
 
-def _shown(one: Applied) -> dict[str, int]:
-    return {"credit_id": one.credit_id, "invoice_id": one.invoice_id, "amount_minor": one.amount_minor}
+@router.get("/{credit_id}/applications")
+def applications(
+    at: At, key: Reader, credit_id: Id, asked: Annotated[Asked, Depends(asking(of=answers.APPLICATION))]
+) -> Any:
+    """What of a credit was applied to which invoices, what was taken back, too."""
+    with at.reading() as (conn, _):
+        found = lists.applications(conn, asked.one_more, credit_id, key.customer_id)
+    return asked.shown([answers.application(one) for one in found])
+
+
+@router.post("/applications/{application_id}/reverse")
+def reverse(
+    request: Request, at: At, key: Voider, application_id: Id, idempotency_key: IdempotencyKey, body: Body
+) -> Response:
+    """Take back one application of a credit: `reason`. The invoice owes again, the credit has it back (R14)."""
+    faults = unknown_fields(body, ("reason",))
+    reason = check_words("reason", body.get("reason"))
+    if isinstance(reason, Fault):
+        faults.append(reason)
+    if faults or isinstance(reason, Fault):
+        raise RequestRefused(faults)
+
+    def make(conn: Connection, now: datetime) -> Made:
+        credit.take_back(conn, application_id, reason, at.today(now), now, key.by, key.customer_id)
+        return Made(200, answers.application(lists.application(conn, application_id)))
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+def _shown(conn: Connection, done: Sequence[credit.Applied]) -> list[dict[str, int]]:
+    ids = lists.latest_applications(conn, [one.credit_id for one in done])
+    return [
+        {
+            "id": ids[one.credit_id, one.invoice_id],
+            "credit_id": one.credit_id,
+            "invoice_id": one.invoice_id,
+            "amount_minor": one.amount_minor,
+        }
+        for one in done
+    ]
 
 
 def _ids(conn: Connection, customer_id: int, named: Sequence[str]) -> list[int]:

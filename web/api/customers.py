@@ -19,7 +19,7 @@ from rules.texts import check_text
 from web.api import answers
 from web.api.access import Payer, Reader, for_all_customers
 from web.api.answers import Made, write
-from web.api.requests import Asked, Body, IdempotencyKey, asking
+from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, picking
 from web.office import At
 from web.problems import EXISTS, Refused
 
@@ -44,19 +44,19 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking())]) -> dict[str, Any]:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.CUSTOMER))]) -> dict[str, Any]:
     """All customers, in the order in which they were recorded."""
     with at.reading() as (conn, _):
         return asked.shown([answers.customer(one) for one in lists.customers(conn, asked.one_more, key.customer_id)])
 
 
 @router.get("/{number:path}")
-def get(at: At, key: Reader, number: str) -> dict[str, Any]:
+def get(at: At, key: Reader, number: str, pick: Annotated[Pick, Depends(picking(answers.CUSTOMER))]) -> Any:
     """A customer by number."""
     if key.customer not in (None, number):
         raise NotFound("There is no such customer.")
     with at.reading() as (conn, _):
-        return answers.customer(lists.customer(conn, number))
+        return pick(answers.customer(lists.customer(conn, number)))
 
 
 def _checked(body: dict[str, Any]) -> NewCustomer:

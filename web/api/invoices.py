@@ -11,20 +11,23 @@ from starlette.responses import Response
 
 from books import lists
 from books.bill import NewInvoice, record_invoices
+from books.void_invoice import void_invoice
 from rules.cards import looks_like_card_number
 from rules.errors import Fault, RequestRefused
 from rules.money import check_currency
-from rules.requests import NAME_MAX, check_amount, parse_day, required_text, unknown_fields
+from rules.requests import NAME_MAX, check_amount, check_words, parse_day, required_text, unknown_fields
 from web.api import answers
-from web.api.access import Payer, Reader, other_customer
+from web.api.access import Payer, Reader, Voider, other_customer
 from web.api.answers import Made, write
-from web.api.requests import Asked, Body, IdempotencyKey, asking, one_of
+from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, day_filter, one_of, picking
 from web.office import At, Id
 from web.problems import EXISTS, Refused
 
 router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
 
 STATES: Final = ("draft", "pending", "paid", "void")
+_DAYS: Final = ("invoice_date_from", "invoice_date_to", "due_date_from", "due_date_to")
+FILTERS: Final = ("customer", "number", "state", *_DAYS)
 _FIELDS: Final = ("customer", "number", "invoice_date", "due_date", "currency", "amount", "amount_minor")
 
 
@@ -49,25 +52,46 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "number", "state"))]) -> Any:
-    """Invoices, in the order in which they were recorded: all, a customer's, by number, by state of a customer."""
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.INVOICE))]) -> Any:
+    """Invoices, in the order in which they were recorded: all, by number, a customer's; these by state and dates."""
     state = one_of(asked, "state", STATES)
     number, customer = asked.filters.get("number"), asked.filters.get("customer", key.customer)
-    if state is not None and customer is None:
-        raise RequestRefused([Fault("state", "", "given without a customer", "Give the customer, too")])
+    days = {name: day_filter(asked, name) for name in _DAYS}
+    alone = [name for name in ("state", *_DAYS) if name in asked.filters]
+    if alone and customer is None:
+        raise RequestRefused([Fault(name, "", "given without a customer", "Give the customer, too") for name in alone])
     if fault := other_customer(key, customer):
         raise RequestRefused([fault])
     with at.reading() as (conn, _):
         customer_id = None if customer is None else lists.customer(conn, customer).id
-        found = lists.invoices(conn, asked.one_more, customer_id, number, state)
+        found = lists.invoices(conn, asked.one_more, customer_id, number, state, days)
     return asked.shown([answers.invoice(one) for one in found])
 
 
 @router.get("/{invoice_id}")
-def get(at: At, key: Reader, invoice_id: Id) -> dict[str, Any]:
+def get(at: At, key: Reader, invoice_id: Id, pick: Annotated[Pick, Depends(picking(answers.INVOICE))]) -> Any:
     """An invoice by id."""
     with at.reading() as (conn, _):
-        return answers.invoice(lists.invoice(conn, invoice_id, key.customer_id))
+        return pick(answers.invoice(lists.invoice(conn, invoice_id, key.customer_id)))
+
+
+@router.post("/{invoice_id}/void")
+def void(
+    request: Request, at: At, key: Voider, invoice_id: Id, idempotency_key: IdempotencyKey, body: Body
+) -> Response:
+    """Void an invoice that nobody paid: `reason`. Refused where anything is applied to it or under way (R8a)."""
+    faults = unknown_fields(body, ("reason",))
+    reason = check_words("reason", body.get("reason"))
+    if isinstance(reason, Fault):
+        faults.append(reason)
+    if faults or isinstance(reason, Fault):
+        raise RequestRefused(faults)
+
+    def make(conn: Connection, now: datetime) -> Made:
+        void_invoice(conn, invoice_id, reason, now, key.by, key.customer_id)
+        return Made(200, answers.invoice(lists.invoice(conn, invoice_id)))
+
+    return write(at, request, key, idempotency_key, body, make)
 
 
 def _checked(body: dict[str, Any]) -> NewInvoice:

@@ -16,18 +16,24 @@ from books import kept_cards, lists, proposals, refund
 from books import void as voiding
 from books.api_keys import ApiKey
 from rules.errors import Fault, NotFound, RequestRefused, shown
+from rules.methods import Method
 from rules.money import check_minor
 from rules.requests import check_words, unknown_fields
 from rules.states import Payment as State
 from web.api import answers
-from web.api.access import Payer, Previewer, Reader, Refunder, Voider, other_customer
+from web.api.access import Payer, Previewer, Reader, Refunder, Voider, other_customer, stands
 from web.api.answers import Made, as_json, write
-from web.api.requests import Asked, Body, IdempotencyKey, asking, id_filter, one_of
+from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, id_filter, moment_filter, one_of, picking
 from web.office import At, Id, Office
+from web.progress import last_seen, of_payment, stream
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"])
 
 STATES: Final = tuple(State)
+FLAGS: Final = ("keep_card", "attended")
+WITHIN: Final = ("state", "method", "recorded_from", "recorded_to")
+"""Filters of a customer's or a batch's payments."""
+FILTERS: Final = ("customer", "batch", "idempotency_key", *WITHIN)
 _POLICIES: Final = ("auto", "ask")
 
 
@@ -35,16 +41,20 @@ _POLICIES: Final = ("auto", "ask")
 def create(at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> Response:
     """Record a payment; a card is charged, and the invoices are paid, by workers: the answer says where it stands.
 
-    The fields of `rules.requests.FIELDS`, without the key, which is the header; and `keep_card`: the customer agreed
-    that their card is kept for later payments. The same key and content gives the same payment again (R15).
+    The fields of `rules.requests.FIELDS`, without the key, which is the header; and flags: `keep_card` says that the
+    customer agreed to its card's being kept for later payments, `attended` that the payer is there and can answer a
+    question of the bank's. The same key and content gives the same payment again (R15).
     """
-    asked, keep = _asked(body, idempotency_key, key)
+    asked, flags = _asked(body, idempotency_key, key)
+    keep = "keep_card" in flags
     recorded = at.producer.pay(
         asked,
         caller=key.caller,
         by=key.by,
         card_once=not keep and _entered_once(at, key, asked),
         keep_card=keep,
+        attended="attended" in flags,
+        apart=[flag for flag in flags if flag != "keep_card"],
         first=lambda conn: kept_answers.begin_payment(conn, key.id, idempotency_key),
     )
     with at.reading() as (conn, _):
@@ -65,32 +75,56 @@ def preview(at: At, key: Previewer, body: Body) -> dict[str, Any]:
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "batch", "state"))]) -> Any:
-    """Payments, in the order in which they were recorded: all, a customer's or a batch's, these by state, too."""
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.PAYMENT))]) -> Any:
+    """Payments, in the order in which they were recorded: all, a customer's or a batch's, these by WITHIN, too.
+
+    `idempotency_key`: the one that this API key made under it.
+    """
     state = one_of(asked, "state", STATES)
     batch_id = id_filter(asked, "batch")
     customer = asked.filters.get("customer", key.customer if batch_id is None else None)
     if batch_id is not None and customer is not None:
         raise RequestRefused([Fault("batch", "", "given beside customer", "Give one of the two")])
-    if state is not None and batch_id is None and customer is None:
-        raise RequestRefused([Fault("state", "", "given alone", "Give the customer or the batch, too")])
+    within = lists.Within(
+        state,
+        one_of(asked, "method", tuple(Method)),
+        moment_filter(asked, "recorded_from"),
+        moment_filter(asked, "recorded_to"),
+    )
+    alone = [name for name in WITHIN if name in asked.filters]
+    if alone and batch_id is None and customer is None:
+        raise RequestRefused([Fault(name, "", "given alone", "Give the customer or the batch, too") for name in alone])
     if fault := other_customer(key, customer):
         raise RequestRefused([fault])
     with at.reading() as (conn, _):
-        if batch_id is not None:
+        if (used := asked.filters.get("idempotency_key")) is not None:
+            if customer != key.customer or batch_id is not None:
+                remedy = "Give it without customer and batch"
+                raise RequestRefused([Fault("idempotency_key", "", "given beside another filter", remedy)])
+            found = lists.payments_of_key(conn, asked.one_more, key.caller, used)
+        elif batch_id is not None:
             lists.batch(conn, batch_id, None if key.customer is None else key.caller)
-            found = lists.payments_of_batch(conn, asked.one_more, batch_id, [state] if state else STATES)
+            found = lists.payments_of_batch(conn, asked.one_more, batch_id, [state] if state else STATES, within)
         else:
             customer_id = None if customer is None else lists.customer(conn, customer).id
-            found = lists.payments(conn, asked.one_more, customer_id, state)
+            found = lists.payments(conn, asked.one_more, customer_id, within)
     return asked.shown([answers.payment(one) for one in found])
 
 
 @router.get("/{payment_id}")
-def get(at: At, key: Reader, payment_id: Id) -> dict[str, Any]:
+def get(at: At, key: Reader, payment_id: Id, pick: Annotated[Pick, Depends(picking(answers.PAYMENT))]) -> Any:
     """Where a payment stands."""
     with at.reading() as (conn, _):
-        return answers.payment(lists.payment(conn, payment_id, key.customer_id))
+        return pick(answers.payment(lists.payment(conn, payment_id, key.customer_id)))
+
+
+@router.get("/{payment_id}/progress")
+def progress(request: Request, at: At, key: Reader, payment_id: Id) -> Response:
+    """What happens to a payment, live, as server-sent events: `step`, `slow`, at last `end`."""
+    with at.reading() as (conn, _):
+        lists.payment(conn, payment_id, key.customer_id)
+    look = of_payment(at, payment_id, lambda _: f"/v1/payments/{payment_id}")
+    return stream(request, look, partial(stands, at, key), last_seen(request))
 
 
 @router.post("/{payment_id}/void")
@@ -172,17 +206,17 @@ def _reason(body: Mapping[str, Any], *others: str) -> str:
     return reason
 
 
-def _asked(body: Mapping[str, Any], idempotency_key: str, key: ApiKey) -> tuple[dict[str, Any], bool]:
-    """A request as the producer takes it, and whether its card is to be kept."""
+def _asked(body: Mapping[str, Any], idempotency_key: str, key: ApiKey) -> tuple[dict[str, Any], list[str]]:
+    """A request as the producer takes it, and which flags beside it are true."""
     if fault := other_customer(key, body.get("customer")):
         raise RequestRefused([fault])
     if "idempotency_key" in body:
         raise RequestRefused([Fault("idempotency_key", "", "no such field", "Send the header Idempotency-Key")])
-    keep = body.get("keep_card", False)
-    if not isinstance(keep, bool):
-        raise RequestRefused([Fault("keep_card", "", "neither true nor false", "Give true or false")])
-    asked = {name: value for name, value in body.items() if name != "keep_card"}
-    return {**asked, "idempotency_key": idempotency_key}, keep
+    unclear = [flag for flag in FLAGS if not isinstance(body.get(flag, False), bool)]
+    if unclear:
+        raise RequestRefused([Fault(flag, "", "neither true nor false", "Give true or false") for flag in unclear])
+    asked = {name: value for name, value in body.items() if name not in FLAGS}
+    return {**asked, "idempotency_key": idempotency_key}, [flag for flag in FLAGS if body.get(flag)]
 
 
 _NO_SUCH_CARD: Final = Fault("card_token", "", "no such card", "Enter the card again")

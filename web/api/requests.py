@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from fastapi import Depends, Request
 from books.lists import Page
 from rules.apps import check_idempotency_key
 from rules.errors import Fault, RequestRefused, shown
-from rules.requests import unknown_fields
+from rules.requests import parse_day, unknown_fields
 from web.problems import BODY_NOT_UNDERSTOOD, MEDIA_TYPE, Refused
 
 LIMIT: Final = 50
@@ -76,6 +77,10 @@ def digest(request: Request, body: Mapping[str, Any]) -> bytes:
 # ---- lists ----------------------------------------------------------------------------------------------------------
 
 
+Pick = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Leaves of a row what was asked for by `fields=`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A list: which part of it, and the filters that were given."""
@@ -83,6 +88,7 @@ class Asked:
     path: str
     page: Page
     filters: Mapping[str, str]
+    pick: Pick
 
     @property
     def one_more(self) -> Page:
@@ -93,30 +99,55 @@ class Asked:
         """The answer: the rows of the page, and the address of the next one, null at the end."""
         kept = list(rows[: self.page.limit])
         more = len(rows) > len(kept)
-        return {"data": kept, "next": self._next(kept[-1]["id"]) if more else None}
+        return {"data": [self.pick(row) for row in kept], "next": self._next(kept[-1]["id"]) if more else None}
 
     def _next(self, after: int) -> str:
         return f"{self.path}?{urlencode({**self.filters, 'after': after, 'limit': self.page.limit})}"
 
 
-def asking(*filters: str) -> Callable[[Request], Asked]:
-    """The dependency of a list with these filters. Raises RequestRefused for any other, and for one given twice."""
+def asking(*filters: str, of: Sequence[str]) -> Callable[[Request], Asked]:
+    """The dependency of a list of rows with the fields `of`, with these filters.
+
+    Raises RequestRefused for any other filter or field, and for one given twice.
+    """
 
     def read(request: Request) -> Asked:
         given = request.query_params.multi_items()
         said = dict(given)
-        faults = unknown_fields(said, ("after", "limit", *filters))
+        faults = unknown_fields(said, ("after", "limit", "fields", *filters))
         if len(said) < len(given):
             faults.append(Fault("query", "", "a name is given twice", "Give each name once"))
         after = _number(said.get("after"), "after", 0, 0, 10**18)
         limit = _number(said.get("limit"), "limit", LIMIT, 1, LIMIT_MAX)
-        faults += [one for one in (after, limit) if isinstance(one, Fault)]
-        if faults or isinstance(after, Fault) or isinstance(limit, Fault):
+        pick = _pick(said.get("fields"), of)
+        faults += [one for one in (after, limit, pick) if isinstance(one, Fault)]
+        if faults or isinstance(after, Fault) or isinstance(limit, Fault) or isinstance(pick, Fault):
             raise RequestRefused(faults)
-        kept = {name: said[name] for name in filters if name in said}
-        return Asked(request.url.path, Page(after, limit), kept)
+        kept = {name: said[name] for name in (*filters, "fields") if name in said}
+        return Asked(request.url.path, Page(after, limit), kept, pick)
 
     return read
+
+
+def picking(of: Sequence[str]) -> Callable[[Request], Pick]:
+    """The dependency of one row with these fields. Raises RequestRefused where `fields=` names any other."""
+
+    def read(request: Request) -> Pick:
+        pick = _pick(request.query_params.get("fields"), of)
+        if isinstance(pick, Fault):
+            raise RequestRefused([pick])
+        return pick
+
+    return read
+
+
+def _pick(text: str | None, of: Sequence[str]) -> Pick | Fault:
+    if text is None:
+        return lambda row: row
+    names = text.split(",")
+    if not set(names) <= set(of):
+        return Fault("fields", "", "names no such field", f"Give some of {', '.join(of)}, with commas between")
+    return lambda row: {name: row[name] for name in names}
 
 
 def _number(text: str | None, field: str, otherwise: int, least: int, most: int) -> int | Fault:
@@ -135,6 +166,29 @@ def id_filter(asked: Asked, name: str) -> int | None:
     if isinstance(checked, Fault):
         raise RequestRefused([checked])
     return checked
+
+
+def day_filter(asked: Asked, name: str) -> date | None:
+    """A filter that gives a day. Raises RequestRefused."""
+    if (text := asked.filters.get(name)) is None:
+        return None
+    day = parse_day(name, text)
+    if isinstance(day, Fault):
+        raise RequestRefused([day])
+    return day
+
+
+def moment_filter(asked: Asked, name: str) -> datetime | None:
+    """A filter that gives a moment by RFC 3339. Raises RequestRefused."""
+    if (text := asked.filters.get(name)) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not 1 < moment.year < 9999:
+        raise RequestRefused([Fault(name, shown(text), "no moment", "Give it as 2026-03-31T12:00:00Z")])
+    return moment
 
 
 def one_of(asked: Asked, name: str, known: Sequence[str]) -> str | None:
