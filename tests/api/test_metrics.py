@@ -38,8 +38,8 @@ def test_figures(settings: Settings, shop: App) -> None:
     assert found["defray_requests_total", "GET,/v1/customers/{number:path},200"] == 1
     assert found["defray_request_seconds_count", "GET,/v1/customers/{number:path}"] == 1
     assert not any("4111" in labels for _, labels in found)
-    assert found["defray_payments_under_way", "requested,credit_card"] == 1
-    assert found["defray_payments_latest", "requested,credit_card"] == 1
+    assert found["defray_payments_under_way", "credit_card,requested"] == 1
+    assert found["defray_payments_latest", "credit_card,requested"] == 1
     assert found["defray_due_rows", "charge"] == 1
     assert {"post", "charge", "inquire", "refund"} <= {labels for name, labels in found if name == "defray_due_rows"}
     assert found["defray_outcomes_unknown", ""] == found["defray_refunds_waiting", ""] == 0
