@@ -19,11 +19,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
+from argon2 import PasswordHasher
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from sqlalchemy import Engine, create_engine, text
 
-from books import clock, passwords, people
+from books import clock, people
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from local.ports import answers, free_port
 from local.valkey import Valkey
@@ -37,6 +38,7 @@ from tests import servers
 from tests.faults.plant import CELERY, EVERY_QUEUE, Running, environment, until
 
 PASSWORD: Final = "correct horse battery"
+QUICK_HASHER: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PEOPLE: Final = {"ann": Role.CLERK, "bob": Role.CLERK, "sue": Role.SUPERVISOR, "ada": Role.ADMIN}
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM: Final = os.environ.get("DEFRAY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -188,7 +190,7 @@ def office(shared_servers: servers.Servers, tmp_path_factory: pytest.TempPathFac
 
 
 def _hire(engine: Engine) -> None:
-    password_hash = passwords.hashed(PASSWORD)
+    password_hash = QUICK_HASHER.hash(PASSWORD)
     with engine.begin() as conn:
         now = clock.now(conn)
         for name, role in PEOPLE.items():

@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from books import clock, passwords, people
+from books import clock, people
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from rules.people import Role
 from settings import Settings, load
-from tests.web.browser import chromium, counter, desk, office
+from tests.web.browser import QUICK_HASHER, chromium, counter, desk, office
 from web.app import served
 
 __all__ = ["chromium", "counter", "desk", "office"]
@@ -72,8 +72,8 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def password_hash() -> str:
-    """Of PASSWORD; made once, since that takes long on purpose."""
-    return passwords.hashed(PASSWORD)
+    """Of PASSWORD, of the least parameters: each login does with them what takes long on purpose otherwise."""
+    return QUICK_HASHER.hash(PASSWORD)
 
 
 @pytest.fixture
