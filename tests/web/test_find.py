@@ -77,14 +77,14 @@ def test_answer_is_bounded(engine: Engine, books: Books) -> None:
 
 @pytest.fixture
 def many(session_engine: Engine) -> Iterator[Connection]:
-    """200,000 customers with an invoice each, in a transaction that is rolled back."""
+    """50,000 customers with an invoice each, in a transaction that is rolled back."""
     with session_engine.connect() as conn:
         conn.execute(
             text("""
             INSERT INTO customers (number, name, email, phone, created_at)
             SELECT 'N' || n, initcap(left(md5('a' || n), 5) || ' ' || left(md5('b' || n), 8)),
                    md5(n::text) || '@example.org', '212555' || n, now()
-            FROM generate_series(1, 200000) AS n""")
+            FROM generate_series(1, 50000) AS n""")
         )
         conn.execute(text("ANALYZE customers"))  # else the foreign key may be checked by reading all of them each time
         conn.execute(
@@ -105,7 +105,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_by_index(many: Connection) -> None:
-    """Among 200,000 customers every question is answered by indexes: nothing reads a whole table."""
+    """Among 50,000 customers every question is answered by indexes: nothing reads a whole table."""
     known = {
         "asked": "n777",
         "last": "\U0010ffff",
