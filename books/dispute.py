@@ -36,8 +36,11 @@ _OPEN = text("""
 _CASE = text("""
     SELECT * FROM disputes WHERE payment_id = :payment_id AND reference = :reference FOR NO KEY UPDATE""")
 _TOGETHER = text("SELECT coalesce(sum(amount_minor), 0) FROM disputes WHERE payment_id = :id AND state <> 'won'")
-_ON_ITS_WAY = text("""
-    SELECT EXISTS (SELECT FROM reversals WHERE payment_id = :id AND purpose = 'refund' AND state = 'refunding')""")
+# Locked: a refund that is begun at this moment is waited for, and counts.
+_REFUNDS = text("""
+    SELECT state FROM reversals
+    WHERE payment_id = :id AND purpose = 'refund' AND state IN ('refund_due', 'refunding')
+    ORDER BY id FOR NO KEY UPDATE""")
 _END = text("""
     UPDATE disputes SET state = :state, ended_at = :now, ended_by = :by, ended_why = :why WHERE id = :id""")
 
@@ -94,7 +97,7 @@ def lose(conn: Connection, payment_id: int, reference: str, reason: str, today: 
     an approval would find nothing left to be taken from.
     """
     payment, case = _open(conn, payment_id, reference, "lose")
-    if conn.execute(_ON_ITS_WAY, {"id": payment_id}).scalar_one():
+    if "refunding" in conn.execute(_REFUNDS, {"id": payment_id}).scalars():
         raise MoveRefused("A refund of this payment is on its way.", "Record this once the gateway has answered it.")
     sale = void.sale_of(conn, payment_id)
     why = f"a dispute over {for_people(case.amount_minor, case.currency)} was lost, case {reference}: {reason}"

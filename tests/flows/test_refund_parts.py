@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from books import credit, dispute, refund
+from books import credit, dispute, refund, reverse
 from rules.errors import MoveRefused, NotFound, RequestRefused
 from sandbox.client import answer, close, page
 from tests.flows.house import AMEX, VISA, House, at_once, card, refused_by_the_database
@@ -280,6 +281,29 @@ def test_a_dispute_ends_after_the_refund_that_is_on_its_way(house: House) -> Non
     ended = lose()
     assert (ended.taken_minor, ended.lost_minor) == (4000, 2000)
     assert sums(house, payment) == (0, 0, 2000, 4000)
+
+
+def test_a_dispute_ends_while_a_refund_is_begun(house: House) -> None:
+    """R17: losing a dispute waits for a refund that is begun at the same moment, and then sees it."""
+    payment = charged(house)
+    ask(house, payment, 2000)
+
+    def lose() -> dispute.Ended:
+        with house.context.transaction() as (conn, now):
+            today = house.context.terms.today(now)
+            dispute.open_case(conn, payment, "CB-1", 6000, "fraud", today, now, "sue")
+            conn.exec_driver_sql("SET LOCAL application_name = 'loses a dispute'")
+            return dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue")
+
+    waits = "SELECT FROM pg_stat_activity WHERE application_name = 'loses a dispute' AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with house.context.transaction() as (conn, now):
+            assert reverse.begin_refunds(conn, payment, 1, house.context.terms, now, "worker")
+            losing = pool.submit(lose)
+            while not (losing.done() or house.rows(waits)):
+                pass
+        with pytest.raises(MoveRefused, match="on its way"):
+            losing.result()
 
 
 def test_a_refund_that_fails_after_the_dispute(house: House) -> None:
