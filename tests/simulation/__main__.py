@@ -1,0 +1,47 @@
+"""`python -m tests.simulation`: run seeds, tell what was met; a failing seed is made short and told in words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from tests import servers
+from tests.simulation.plan import plan
+from tests.simulation.run import run, shortened
+from tests.simulation.world import own_ground
+
+
+def main() -> int:
+    """Exits 1 where a seed fails."""
+    arguments = argparse.ArgumentParser(prog="python -m tests.simulation")
+    arguments.add_argument("--seeds", type=int, default=1_000, help="how many")
+    arguments.add_argument("--first", type=int, default=1, help="the first of them")
+    arguments.add_argument("--story", action="store_true", help="tell each run, too")
+    asked = arguments.parse_args()
+    say = sys.stdout.write
+    met: Counter[str] = Counter()
+    steps, began = 0, time.monotonic()
+    with servers.borrowed() as borrowed, own_ground(borrowed) as here:
+        for seed in range(asked.first, asked.first + asked.seeds):
+            ran = run(here, plan(seed))
+            steps += ran.steps
+            met += ran.met
+            if asked.story:
+                say("\n".join(ran.story) + "\n")
+            if ran.wrong:
+                say(f"seed {seed} fails: {ran.wrong}\nmaking it short ...\n")
+                short = run(here, shortened(here, plan(seed)))
+                say("\n".join(short.story))
+                say(f"\nagain: python -m tests.simulation --first {seed} --seeds 1 --story\n")
+                return 1
+    took = time.monotonic() - began
+    say(f"{asked.seeds:,} seeds, {steps:,} steps, {asked.seeds / took:.1f} seeds a second: every rule held.\n")
+    for name, times in sorted(met.items()):
+        say(f"  {name:34} {times:8,}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
