@@ -75,10 +75,10 @@ _INVOICE: Final = """
     FROM invoices i JOIN customers c ON c.id = i.customer_id"""
 _PAGE: Final = "i.id > :after ORDER BY i.id LIMIT :most"
 _IN_STATE: Final = """(CAST(:state AS text) IS NULL OR i.state = :state)
-    AND i.invoice_date BETWEEN coalesce(CAST(:invoice_date_from AS date), '-infinity')
-                           AND coalesce(CAST(:invoice_date_to AS date), 'infinity')
-    AND i.due_date BETWEEN coalesce(CAST(:due_date_from AS date), '-infinity')
-                       AND coalesce(CAST(:due_date_to AS date), 'infinity')"""
+    AND (CAST(:invoice_date_from AS date) IS NULL OR i.invoice_date >= :invoice_date_from)
+    AND (CAST(:invoice_date_to AS date) IS NULL OR i.invoice_date <= :invoice_date_to)
+    AND (CAST(:due_date_from AS date) IS NULL OR i.due_date >= :due_date_from)
+    AND (CAST(:due_date_to AS date) IS NULL OR i.due_date <= :due_date_to)"""
 NO_DAYS: Final = dict.fromkeys(("invoice_date_from", "invoice_date_to", "due_date_from", "due_date_to"))
 """No bounds for an invoice's dates."""
 INVOICE = text(f"{_INVOICE} WHERE i.id = :id")
@@ -172,8 +172,8 @@ _PAYMENT: Final = """
     FROM payments p JOIN customers c ON c.id = p.customer_id"""
 _WITHIN: Final = """(CAST(:state AS text) IS NULL OR {0}.state = :state)
     AND (CAST(:method AS text) IS NULL OR {0}.method = :method)
-    AND {0}.recorded_at >= coalesce(CAST(:recorded_from AS timestamptz), '-infinity')
-    AND {0}.recorded_at < coalesce(CAST(:recorded_to AS timestamptz), 'infinity')"""
+    AND (CAST(:recorded_from AS timestamptz) IS NULL OR {0}.recorded_at >= :recorded_from)
+    AND (CAST(:recorded_to AS timestamptz) IS NULL OR {0}.recorded_at < :recorded_to)"""
 _PAYMENT_PAGE: Final = "p.id > :after ORDER BY p.id LIMIT :most"
 PAYMENT = text(f"{_PAYMENT} WHERE p.id = :id")
 PAYMENTS = text(f"{_PAYMENT} WHERE {_PAYMENT_PAGE}")

@@ -45,9 +45,9 @@ class App:
         headers = {**self._headers(), "Idempotency-Key": key or next(self.drawn)}
         return self.client.post(path, json=fields if body is None else body, headers=headers)
 
-    def made(self, path: str, **fields: Any) -> Any:
+    def made(self, path: str, key: str | None = None, **fields: Any) -> Any:
         """What a write that must succeed is answered."""
-        answer = self.post(path, **fields)
+        answer = self.post(path, key=key, **fields)
         assert answer.is_success, answer.text
         return answer.json()
 
