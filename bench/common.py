@@ -148,10 +148,10 @@ def pg_counters(dsn=DSN):
         ).fetchone()
 
 
-def spawn(args, cwd=HERE, **env):
-    with open(HOME / "worker.log", "wb") as log:
+def spawn(args, cwd=HERE, log="worker.log", **env):
+    with open(HOME / log, "wb") as file:
         return subprocess.Popen(
-            [str(a) for a in args], cwd=cwd, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **env}
+            [str(a) for a in args], cwd=cwd, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
 
 

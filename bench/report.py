@@ -59,6 +59,8 @@ class Figures:
     def __init__(self, rows):
         self.machine = next(row for row in rows if row["bench"] == "machine")
         self.loads = [row["load"] for row in rows]
+        self.calls = [row for row in rows if row["bench"] == "api"]
+        self.besides = [row for row in rows if row["bench"] == "beside"]
         self.finds = [row for row in rows if row["bench"] == "find"]
         self.charges = collections.defaultdict(list)
         self.messages = collections.defaultdict(list)
@@ -177,6 +179,24 @@ class Figures:
         rows = [[one["asked"], number(one["median_ms"]), number(one["worst_ms"])] for one in self.finds]
         return table(["ms to find a customer by", "median", "worst of 20"], rows)
 
+    def api(self):
+        heads = ["call, one web process", "clients", "requests/s", "p50, ms", "p99, ms"]
+        rows = [
+            [one["call"], one["clients"], number(one["per_s"]), number(one["p50_ms"]), number(one["p99_ms"])]
+            for one in self.calls
+        ]
+        return table(heads, rows)
+
+    def beside(self):
+        heads = ["single card payments by API", "batch", "gateway, ms", "recorded to posted, p50 ms", "worst, ms",
+                 "answered, p50 ms", "within twice the gateway"]  # fmt: skip
+        rows = [
+            [one["how"], f"{one['n']:,}", one["latency_ms"], number(one["p50_ms"]), number(one["worst_ms"]),
+             number(one["answered_p50_ms"]), f"{one['within_twice']:.0%}"]
+            for one in self.besides
+        ]  # fmt: skip
+        return table(heads, rows)
+
     def text(self):
         machine = self.machine
         lines = [
@@ -195,6 +215,8 @@ class Figures:
             ("One check over many invoices", self.spreading()),
             ("What an HTTP client can do", self.limits()),
             *([("Finding a customer among a million, in the console", self.finding())] if self.finds else []),
+            *([("Calls of the API, beside a framework that answers a constant", self.api())] if self.calls else []),
+            *([("A person's payment while a batch is charged", self.beside())] if self.besides else []),
         ):
             lines += [f"### {heading}", "", *part]
         return "\n".join(lines)

@@ -61,7 +61,13 @@ def plan(full):
 def once(full):
     """What grows with the size of a batch, and what people wait for."""
     sizes = (1_000, 10_000, *([100_000] if full else []))
-    return [*(charge("defray-p2", n, 50, repeat=1) for n in sizes), (["find.py"], {})]
+    return [*(charge("defray-p2", n, 50, repeat=1) for n in sizes), (["find.py"], {}), *api(full)]
+
+
+def api(full):
+    """What upstream apps wait for."""
+    size = 100_000 if full else 10_000
+    return [(["api.py", "calls", "10" if full else "3"], {}), (["api.py", "beside", str(size), "50", "50"], {})]
 
 
 def run(step, failed):
