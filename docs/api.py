@@ -36,11 +36,11 @@ JSON over HTTP under `/v1`, served by the web process (`defray up`, `python -m w
 
 ## Five calls to a paid invoice
 
-With `defray up` running, make a key. Its secret is shown this once; only its hash is kept:
+With `make run` (or `defray up`) running, in a second shell in the same folder, make a key. Its secret is shown this once; only its hash is kept:
 
 ```
 export DEFRAY=http://127.0.0.1:8000
-export KEY=$(defray keys create quick-start --scope read --scope pay | head -1)
+export KEY=$(.venv/bin/defray keys create quick-start --scope read --scope pay | head -1)
 ```
 
 A customer, an invoice, a card, a payment, and how the invoice stands a second later: `paid`.
