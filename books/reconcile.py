@@ -102,7 +102,8 @@ _KNOWN: Final = text("""
 _FORGET: Final = (
     text("""
         DELETE FROM report_lines
-        WHERE report_id = :id AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded'))"""),
+        WHERE report_id = :id
+          AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded', 'given_back'))"""),
     text("DELETE FROM report_matches WHERE report_id = :id"),
 )
 _READ: Final = text("UPDATE reports SET from_at = :from_at, to_at = :to_at, sums = CAST(:sums AS jsonb) WHERE id = :id")
@@ -316,7 +317,8 @@ _DIFFERENCES: Final = text("""
     ORDER BY array_position(CAST(:order AS text[]), finding), line, id LIMIT :most""")
 _OPEN: Final = text("""
     SELECT finding, CAST(count(*) AS bigint) AS lines FROM report_lines
-    WHERE report_id = :id AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded')) GROUP BY 1""")
+    WHERE report_id = :id AND (became IS NULL OR became NOT IN ('approved', 'surplus', 'refunded', 'given_back'))
+    GROUP BY 1""")
 
 
 def differences(conn: Connection, report_id: int, most: int) -> list[Difference]:
@@ -361,7 +363,7 @@ class Applied:
 def apply_sales(conn: Connection, report_id: int, most: int, terms: Terms, now: datetime, by: str) -> Applied:
     """Record sales that the report proves, at most `most`; of none that is left, `lines` is 0."""
     proven = conn.execute(_PROVEN, {"id": report_id, "kind": Kind.SALE.value, "most": most}).all()
-    heard = [Heard(row.gateway_transaction_id, None, _approval(row), _evidence(row)) for row in proven]
+    heard = [Heard(row.gateway_transaction_id, None, approval(row), evidence(row)) for row in proven]
     tally = finish(conn, "report", heard, terms, now, by)
     _mark(conn, proven, now, by)
     return Applied(len(proven), tally)
@@ -370,15 +372,13 @@ def apply_sales(conn: Connection, report_id: int, most: int, terms: Terms, now: 
 def apply_refunds(conn: Connection, report_id: int, most: int, terms: Terms, now: datetime, by: str) -> Applied:
     """Record refunds that the report proves, as `apply_sales` does."""
     proven = conn.execute(_PROVEN, {"id": report_id, "kind": Kind.REFUND.value, "most": most}).all()
-    answers = [
-        reverse.Answer(_question(row), Found(_approval(row), Standing.SETTLED), _evidence(row)) for row in proven
-    ]
+    answers = [reverse.Answer(_question(row), Found(approval(row), Standing.SETTLED), evidence(row)) for row in proven]
     reverse.learn(conn, answers, terms, now, by, kind="report")
     _mark(conn, proven, now, by)
     return Applied(len(proven), Tally())
 
 
-def _approval(row: Row[Any]) -> Approved:
+def approval(row: Row[Any]) -> Approved:
     """With all that the line says, so that an approval of something else than was asked for is held (R18)."""
     return Approved(
         transaction_id=row.transaction_id,
@@ -390,7 +390,8 @@ def _approval(row: Row[Any]) -> Approved:
     )
 
 
-def _evidence(row: Row[Any]) -> Evidence:
+def evidence(row: Row[Any]) -> Evidence:
+    """What the line said; `row` has the columns of `report_lines`, and the digest of its report."""
     said = {
         "report": str(row.report_id),
         "digest": row.digest,

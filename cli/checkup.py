@@ -9,7 +9,7 @@ from functools import partial
 import redis
 from sqlalchemy import Engine
 
-from books import clock
+from books import clock, epoch
 from cli import reach
 from models.engine import SKEW_MAX, check_clock, check_reachable, engine_for
 from models.migrate import pending
@@ -91,7 +91,15 @@ def _tables(engine: Engine) -> str:
     return "up to date"
 
 
-_OF_DATABASE = {"tables": _tables, "clock": _skew, "time": _offset}
+def _quarantine(engine: Engine) -> str:
+    with engine.connect() as conn:
+        found = epoch.current(conn)
+    if found is not None:
+        raise DefrayError(f"since {found.since:%Y-%m-%d %H:%M} UTC: {found.why}.", "See `defray quarantine`.")
+    return "none: cards are charged"
+
+
+_OF_DATABASE = {"tables": _tables, "quarantine": _quarantine, "clock": _skew, "time": _offset}
 
 
 def _broker(redis_url: str) -> str:

@@ -20,6 +20,7 @@ from rules.breaking import Rest
 from settings import Settings, load
 from vault import HourKeys, Keyring, Vault
 from worker.wake import Wake
+from worker.witness import Witness
 
 CALLER = "cli"
 """Whose idempotency keys the command line's are (R15)."""
@@ -60,6 +61,13 @@ class Office(Desk):
         with redis.Redis.from_url(self.settings.servers()[1], socket_connect_timeout=1, socket_timeout=1) as broker:
             known = Breakers(broker, self.settings.gateways, self.settings.gateway_fail_max, self.settings.gateway_rest)
             return known.rests()
+
+    def witness(self) -> Witness:
+        """What is kept outside the database of how far it had come (E7)."""
+        import redis
+
+        broker = redis.Redis.from_url(self.settings.servers()[1], socket_connect_timeout=1, socket_timeout=1)
+        return Witness(self.settings.witness_folder, broker)
 
     def vault(self) -> Vault:
         """The vault. Raises SettingsError where its key file is not to be had."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.output import REFUSED, counted, table, tell, with_json, with_name
+from cli.output import REFUSED, counted, note, table, tell, with_json, with_name
 
 if TYPE_CHECKING:
     from books.reconcile import Difference, Reading, Source
@@ -55,7 +55,8 @@ _WORDS: Final = {
     help="How many differences to list; all are stored.",
 )
 @click.option("--apply", "apply_", is_flag=True, help="Record the outcomes that the report proves, after one question.")
-@click.option("--yes", is_flag=True, help="With --apply: the answer to the question.")
+@click.option("--adopt", is_flag=True, help="After a restore: record charges that fit one waiting payment as its own.")
+@click.option("--yes", is_flag=True, help="With --apply and --adopt: the answer to the questions.")
 @with_name
 @with_json
 def reconcile(
@@ -67,6 +68,7 @@ def reconcile(
     margin: int,
     rows: int,
     apply_: bool,
+    adopt: bool,
     yes: bool,
     by: str,
 ) -> None:
@@ -92,6 +94,7 @@ def reconcile(
             reading = books.read(conn, source, report.lines(form, times), now, by)
         proven = sum(each.lines for each in reading.sums if each.group == "proven")
         applied = _record(at, reading.report_id, by) if apply_ and _said_yes(proven, yes) else None
+        adopted = _adopt(at, reading.report_id, yes, by) if adopt else None
         with at.reading() as (conn, _):
             listed = books.differences(conn, reading.report_id, rows)
             left = books.still_open(conn, reading.report_id)
@@ -104,6 +107,7 @@ def reconcile(
             "differences": listed,
             "left": left,
             "recorded": applied,
+            "adopted": adopted,
             "agrees": not left,
         },
         _words(gateway, file.name, reading, listed, left, applied, here),
@@ -186,6 +190,30 @@ def _record(at: Office, report_id: int, by: str) -> dict[str, int]:
     if recorded["reversals"]:
         at.wake.reversals("void")
     return recorded
+
+
+def _adopt(at: Office, report_id: int, yes: bool, by: str) -> int:
+    """Each pair in a transaction of its own; returns how many were recorded."""
+    from books import adopt
+    from rules.money import for_people
+
+    with at.reading() as (conn, _):
+        found = adopt.pairs(conn, report_id)
+    for one in found:
+        note(
+            f"Line {one.line}, {for_people(one.amount_minor, one.currency)}, fits payment {one.payment_id} and no other."
+        )
+    question = f"Record {counted(len(found), 'charge')} as made for these payments?"
+    if not found or not (yes or click.confirm(question, err=True)):
+        return 0
+    terms, vault = at.terms(), at.vault()
+    for one in found:
+        with at.transaction() as (conn, now):
+            why = f"line {one.line} of report {report_id} fits it alone"
+            tally = adopt.as_payment(conn, report_id, one.line, one.payment_id, terms, now, by, why)
+            vault.drop_security_codes(conn, tally.answered_cards)
+            vault.drop_keys(conn, tally.spent_cards)
+    return len(found)
 
 
 def _words(

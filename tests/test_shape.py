@@ -29,9 +29,7 @@ RULES: Final = (
 )
 """Every numbered rule of the design."""
 
-NOT_YET_TOLD: Final = {
-    "E7": "quarantine after a restore comes with backups; until then a restored database must be reconciled by hand",
-}
+NOT_YET_TOLD: Final[dict[str, str]] = {}
 """Rules without a test, each with the reason."""
 
 CASES: Final = {f"B{number:02}" for number in range(1, 80)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from fastapi import Request
 
-from books import follow_ups, waiting
+from books import epoch, follow_ups, waiting
 from books.follow_ups import News
 from books.people import User
 from rules.money import for_people
@@ -60,11 +61,12 @@ class Header:
     told: tuple[Told, ...] = ()
     more: bool = False
     flower: str = ""
+    quarantined: datetime | None = None  # since when cards are not charged (E7)
 
     @property
     def mark(self) -> str:
         """Another one wherever something else is to be seen."""
-        return hashlib.sha256(repr((self.waiting, self.told, self.more)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.waiting, self.told, self.more, self.quarantined)).encode()).hexdigest()[:16]
 
 
 def of(request: Request, user: User) -> Header:
@@ -74,11 +76,13 @@ def of(request: Request, user: User) -> Header:
     with office.transaction() as (conn, now):  # committed, so that its questions stay prepared: a third of the time
         waits = waiting.count(conn, now, COUNTED + 1) if supervises else 0
         news = follow_ups.news(conn, user.name, TOLD + 1)
+        held = epoch.current(conn)
     return Header(
         waiting="" if not waits else f"{COUNTED}+" if waits > COUNTED else str(waits),
         told=tuple(Told(one.payment_id, _name(one), _words(one)) for one in news[:TOLD]),
         more=len(news) > TOLD,
         flower=office.settings.web_flower_url if supervises else "",
+        quarantined=held.since if held else None,
     )
 
 

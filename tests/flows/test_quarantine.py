@@ -1,0 +1,253 @@
+"""E7: a database that was restored charges, voids and refunds nothing until a person released it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from books import adopt, epoch, reconcile
+from books.audit import audit
+from books.epoch import Witness
+from books.reconcile import Source
+from reports import FORMS
+from reports.file import look_over
+from rules.epoch import Mark
+from rules.errors import KeyReused, MoveRefused, RequestRefused
+from sandbox.client import SandboxProcess, close
+from tests import servers
+from tests.flows.house import House, all_at, build, card, settings_for
+
+
+@pytest.fixture
+def house(
+    engine: Engine, sandbox: SandboxProcess, database_url: str, redis_url: str, tmp_path: Path
+) -> Iterator[House]:
+    """All of Defray but its messages, charging by Stripe, whose report is read below."""
+    settings = settings_for(sandbox, database_url, redis_url, str(tmp_path / "keys.json"), **all_at("stripe", sandbox))
+    built = build(engine, settings, sandbox)
+    yield built
+    built.context.wake.close()
+
+
+def witness_of(house: House) -> Witness:
+    return house.context.guard._witness
+
+
+def restart(house: House) -> None:
+    """As new processes would, look at the database before anything else."""
+    house.context.guard._look_at = 0.0
+
+
+def held(house: House) -> epoch.Quarantine | None:
+    with house.context.transaction() as (conn, _):
+        return epoch.current(conn)
+
+
+def release(house: House) -> None:
+    with house.context.transaction() as (conn, now):
+        epoch.release(conn, witness_of(house), "rehearsed", now, "sue")
+    restart(house)
+
+
+def lose_what_was_sent_since(house: House) -> None:
+    """Stand in for a restore: to the witness outside, more was sent than the database knows of."""
+    with house.context.transaction() as (conn, _):
+        row = conn.execute(text("SELECT life FROM epoch")).one()
+        newest = conn.execute(text("SELECT coalesce(max(id), 0) FROM gateway_transactions")).scalar_one()
+    witness_of(house).keep(row.life, Mark(newest + 1, 0))
+    restart(house)
+
+
+def test_a_first_start_and_a_restart_find_nothing(house: House) -> None:
+    """E7: an empty database begins its life, and the same one is recognised, by the file alone where Redis forgot."""
+    house.bill("C-1", {"A": 1000})
+    paid = house.pay(1000, card())
+    house.work()
+    with house.context.breakers._client as broker:
+        broker.flushdb()
+    restart(house)
+    assert held(house) is None
+    assert house.state(paid) == "posted"
+
+
+def test_without_any_witness_nothing_is_sent(house: House) -> None:
+    """E7: where file and Redis are both gone, nobody can tell that nothing is missing."""
+    house.bill("C-1", {"A": 1000})
+    house.pay(1000, card())
+    house.work()
+    for file in house.context.guard._witness._folder.iterdir():
+        file.unlink()
+    house.context.breakers._client.flushdb()
+    restart(house)
+    found = held(house)
+    assert found is not None
+    assert "nothing outside the database" in found.why
+    assert house.alarms() == ["alarm.quarantined"]
+
+
+def test_in_quarantine_nothing_is_sent_and_the_rest_goes_on(house: House) -> None:
+    """E7: no charge, void, refund or second send; checks are posted, outcomes are looked up; then all of it goes on."""
+    for number in ("C-1", "C-2", "C-3"):
+        house.bill(number, {"A": 1000})
+    posted = house.pay(1000, card())
+    house.work()
+    house.sandbox.client.scenario([close()], operation="sale")
+    lost = house.pay(1000, card(), customer="C-2")
+    house.charge()
+    lose_what_was_sent_since(house)
+    house.void(posted)
+    waiting = house.pay(1000, card(), customer="C-3")
+    before = house.sandbox.client.charges()
+    check = house.pay(400, customer="C-3", idempotency_key="by-check")
+    for _ in range(4):
+        house.work()
+        house.advance(hours=3)
+    assert held(house) is not None
+    assert house.sandbox.client.charges() == before
+    assert {house.state(waiting), house.state(check)} == {"requested", "posted"}
+    assert house.state(lost) in {"charging", "posted"}
+    assert house.reversal(posted).next_step == "void"
+    release(house)
+    for _ in range(4):
+        house.work()
+        house.advance(hours=3)
+    assert house.state(lost) == "posted"
+    assert house.reversal(posted).state in {"voided", "refunded", "refund_accepted"}
+    with pytest.raises(MoveRefused, match="no quarantine"):
+        release(house)
+
+
+def test_a_program_that_knows_no_quarantine_is_stopped_by_the_database(house: House) -> None:
+    """E7: a worker of an older release begins nothing: a trigger refuses it."""
+    house.bill("C-1", {"A": 1000})
+    paid = house.pay(1000, card())
+    lose_what_was_sent_since(house)
+    assert held(house) is not None
+    with pytest.raises(DBAPIError, match="nothing is charged, voided or refunded"):
+        house.do(
+            "INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor,"
+            " currency, state, next_step, due_at, send_until, started_at)"
+            " VALUES (:id, 'sale', 'stripe', 'x', 1, 1, 'USD', 'started', 'inquire', now(), now(), now())",
+            id=paid,
+        )
+    with pytest.raises(DBAPIError, match="nothing is charged, voided or refunded"):
+        house.do("UPDATE gateway_transactions SET sends = sends + 1 WHERE id = 0")
+
+
+# ---- bringing the books up to date -----------------------------------------------------------------------------------
+
+
+def report_of(house: House, folder: Path) -> int:
+    """Read the gateway's report of all that it knows; its number."""
+    house.advance(hours=2)
+    house.sandbox.client.settle()
+    file = folder / "report.csv"
+    file.write_bytes(house.sandbox.client.report("stripe"))
+    form = FORMS["stripe"]
+    report = look_over(file)
+    source = Source("stripe", report.digest, file.name, None, None, timedelta(hours=1), form.grain)
+    with house.context.transaction() as (conn, now):
+        return reconcile.read(conn, source, report.lines(form, UTC), now, "sue").report_id
+
+
+@contextmanager
+def restored(house: House, shared: servers.Servers, back_to: Callable[[], None]) -> Iterator[House]:
+    """The same business on a copy of its database, made before `back_to` went on: as after copying data files.
+
+    The server's identifier and timeline are the same, so that only the witness outside can tell.
+    """
+    name = f"defray_restored_{shared.slot}"
+    source = make_url(str(house.context.engine.url)).database or ""
+    house.context.engine.dispose()
+    with servers.empty_database(shared, name) as url:
+        admin = shared.admin_url.replace("postgresql+psycopg://", "postgresql://", 1)
+        with psycopg.connect(admin, autocommit=True) as conn:
+            conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(
+                    sql.Identifier(name), sql.Identifier(source), sql.Identifier(shared.role)
+                )
+            )
+        back_to()
+        engine = create_engine(url)
+        try:
+            yield elsewhere(house, engine, url, shared.redis_url)
+        finally:
+            engine.dispose()
+
+
+def elsewhere(house: House, engine: Engine, url: str, redis_url: str) -> House:
+    """New processes of the same business, on another database; the key file and the broker are where they were."""
+    key_file = house.context.guard._witness._folder.parent / "keys.json"
+    return build(
+        engine,
+        settings_for(house.sandbox, url, redis_url, str(key_file), **all_at("stripe", house.sandbox)),
+        house.sandbox,
+    )
+
+
+def test_copied_files_charge_nothing_twice(house: House, shared_servers: servers.Servers, tmp_path: Path) -> None:
+    """E7: from a copy of the database nothing is sent; the report tells what was charged since, and nothing is twice.
+
+    One payment waited in the copy already, one was recorded after it; both were charged by the database that is lost.
+    """
+    house.bill("C-0", {"A": 500})
+    house.pay(500, card(), customer="C-0")
+    house.work()
+    house.bill("C-1", {"A": 1000})
+    house.bill("C-2", {"B": 2000})
+    waiting = house.pay(1000, card(), customer="C-1")
+
+    def went_on() -> None:
+        house.work()
+        house.pay(2000, card(), customer="C-2", idempotency_key="order-2")
+        house.work()
+
+    with restored(house, shared_servers, went_on) as copy:
+        charged = house.sandbox.client.charges()
+        copy.work()
+        assert held(copy) is not None
+        assert (copy.state(waiting), house.sandbox.client.charges()) == ("requested", charged)
+        report = report_of(copy, tmp_path)
+        terms = copy.context.terms
+        with copy.context.transaction() as (conn, now):
+            assert adopt.what_is_open(conn, ["stripe"], held_since(conn)) == [
+                f"report {report} of stripe: 2 charges or refunds are not recorded here"
+            ]
+            [pair] = adopt.pairs(conn, report)
+            assert pair.payment_id == waiting
+            adopt.as_payment(conn, report, pair.line, waiting, terms, now, "sue", "fits it alone")
+        with copy.context.transaction() as (conn, now):
+            [other] = [one for one in reconcile.differences(conn, report, 10) if one.became is None]
+            told = adopt.NewPayment("C-2", ["B"], caller="shop", key="order-2", last_four="1111")
+            adopt.as_new_payment(conn, report, other.line or 0, told, terms, now, "sue", "asked the shop")
+            assert adopt.what_is_open(conn, ["stripe"], held_since(conn)) == []
+        release(copy)
+        copy.work()
+        assert held(copy) is None
+        assert (copy.state(waiting), copy.invoices("C-1"), copy.invoices("C-2")) == (
+            "posted",
+            {"A": ("paid", 0)},
+            {"B": ("paid", 0)},
+        )
+        with pytest.raises(KeyReused):
+            copy.pay(2000, card(), customer="C-2", idempotency_key="order-2")
+        with pytest.raises(RequestRefused):
+            copy.pay(2000, card(), customer="C-2", idempotency_key="another key", invoices=["B"])
+        assert house.sandbox.client.charges() == charged
+        with copy.engine.connect() as conn:
+            assert audit(conn) == []
+
+
+def held_since(conn: Connection) -> datetime:
+    found = epoch.current(conn)
+    assert found is not None
+    return found.since
