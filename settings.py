@@ -218,6 +218,12 @@ class Settings:
         secret=True,
     )
     mail_from: str = _setting("", _TEXT, "The address that receipts come from.")
+    webhook_allow_private: bool = _setting(
+        False,
+        Kind(lambda text: ("no", "yes").index(text) == 1, "yes or no"),
+        "Whether webhooks may go to private and loopback addresses, and over http: for trying out alone.",
+        shown_default="no",
+    )
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much the processes write to their logs."
     )

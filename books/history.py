@@ -43,7 +43,8 @@ class Subject(StrEnum):
 _EVENT: Final = {
     Subject.PAYMENTS: "'payment.' || u.state, u.customer_id, u.id, u.batch_id, NULL",
     Subject.TRANSACTIONS: "u.operation || '.' || u.state, NULL, u.payment_id, NULL, u.id",
-    Subject.REVERSALS: "'reversal.' || u.state, NULL, u.payment_id, NULL, NULL",
+    Subject.REVERSALS: """'reversal.' || u.state, (SELECT p.customer_id FROM payments p WHERE p.id = u.payment_id),
+        u.payment_id, NULL, NULL""",
 }
 _TYPES: Final = {
     "next_step": "text",

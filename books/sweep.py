@@ -8,6 +8,7 @@ from typing import Final, Literal, cast
 
 from sqlalchemy import Connection, text
 
+from books import webhooks
 from books.claim import Step
 
 GRACE: Final = timedelta(seconds=10)
@@ -30,6 +31,7 @@ class Overdue:
     reversals: list[ReversalStep]
     mails: int
     notices: int
+    webhooks: bool = False
 
     def sentence(self) -> str:
         """For Flower."""
@@ -39,6 +41,7 @@ class Overdue:
         parts += [f"reversals to {step}" for step in self.reversals]
         parts += [f"mails ({self.mails})"] if self.mails else []
         parts += [f"notices ({self.notices})"] if self.notices else []
+        parts += ["webhooks"] if self.webhooks else []
         return "woke " + ", ".join(parts) if parts else "nothing is overdue"
 
 
@@ -77,6 +80,7 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
         reversals=cast(list[ReversalStep], list(conn.execute(_REVERSALS, {"now": now}).scalars())),
         mails=conn.execute(_MAILS, {"late": late}).scalar_one(),
         notices=conn.execute(_NOTICES, {"late": late}).scalar_one(),
+        webhooks=webhooks.due(conn, now),
     )
 
 

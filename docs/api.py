@@ -101,6 +101,10 @@ names it.
 | `POST /v1/batches` | pay | `payments`: 1 to {rows_max:,} payments, all or none; `label` |
 | `GET /v1/batches`, `GET /v1/batches/ID` | read | how far it is; `payments_url` lists its payments |
 | `GET /v1/batches/ID/progress` | read | live: below |
+| `GET /v1/events?after=&type=&customer=` | read | what happened: [events](events.md) |
+| `POST /v1/webhook-endpoints` | admin | `url`, optionally `types`, `contact`; the answer has a `secret`, this once |
+| `GET /v1/webhook-endpoints`, `GET`, `DELETE /v1/webhook-endpoints/ID`, `GET .../deliveries` | admin | |
+| `POST /v1/webhook-endpoints/ID/rotate-secret`, `.../enable`, `.../replay` | admin | `replay`: `event_id` or `since` |
 
 A payment that names no `invoices` pays the oldest first; what is left over becomes a credit. `invoices` is a list of
 numbers, or of `{{"number": "0001", "cap_minor": 500}}`. `card_token` is what `POST /v1/cards` answered: the number is

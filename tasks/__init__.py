@@ -4,7 +4,7 @@ Every task can be repeated, reordered or lost: it claims what is due, and findin
 What a task returns is a sentence for Flower.
 """
 
-from tasks import charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch
+from tasks import charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch, webhook
 
 __all__ = [
     "charge",
@@ -19,4 +19,5 @@ __all__ = [
     "sweep",
     "void",
     "watch",
+    "webhook",
 ]

@@ -22,6 +22,7 @@ from rules.outcomes import Outcome, Sighting
 from settings import Settings
 from tasks.guard import Guard
 from vault import HourKeys, Keyring, Vault
+from webhooks.send import Limits
 from worker import boot
 from worker.breakers import Breakers
 from worker.wake import Wake
@@ -59,6 +60,7 @@ class Context:
     lanes: int
     post: Post | None = None  # None: no mail server is set, and no mail is sent
     notice_secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    webhook_limits: Limits = field(default_factory=Limits)
 
     @contextmanager
     def transaction(self) -> Iterator[tuple[Connection, datetime]]:
@@ -115,6 +117,7 @@ def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
         lanes=settings.lanes,
         post=_post(settings),
         notice_secrets=settings.notice_secrets,
+        webhook_limits=Limits(allow_private=settings.webhook_allow_private),
     )
 
 

@@ -36,4 +36,6 @@ def work(context: Context) -> str:
         context.wake.mails()
     if overdue.notices:
         context.wake.notices()
+    if overdue.webhooks:
+        context.wake.webhooks()
     return overdue.sentence()

@@ -68,6 +68,10 @@ class Wake:
         """Notices of gateways came, and are to be looked at."""
         return self._send("notice", "scheduled", [{}])
 
+    def webhooks(self) -> bool:
+        """Apps are to be told what happened."""
+        return self._send("webhook", "scheduled", [{}])
+
     def close(self) -> None:
         """Give the connections back."""
         self._app.close()

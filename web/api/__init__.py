@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from web.api import batches, customers, invoices, payments
+from web.api import batches, customers, events, invoices, payments, webhook_endpoints
 from web.api import credits as customer_credits
 
-ROUTERS: Final = tuple(part.router for part in (customers, invoices, payments, customer_credits, batches))
+ROUTERS: Final = tuple(part.router for part in (customers, invoices, payments, customer_credits, batches, events, webhook_endpoints))
 """All of it; cards are taken by `web.cards`, which the console shares."""

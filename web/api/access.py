@@ -55,6 +55,7 @@ Previewer = Annotated[ApiKey, Depends(needs(Scope.READ, Scope.PAY))]
 Payer = Annotated[ApiKey, Depends(needs(Scope.PAY))]
 Voider = Annotated[ApiKey, Depends(needs(Scope.VOID))]
 Refunder = Annotated[ApiKey, Depends(needs(Scope.REFUND))]
+Administrator = Annotated[ApiKey, Depends(needs(Scope.ADMIN))]
 
 
 _key_pays: Final = needs(Scope.PAY)

@@ -26,6 +26,7 @@ from web.console import (
     users,
     void,
     waiting,
+    webhooks,
 )
 from web.console import (
     credits as customer_credits,
@@ -57,6 +58,7 @@ ROUTERS = (
     me.router,
     users.router,
     keys.router,
+    webhooks.router,
     gateways.router,
 )
 """Every window; a new one is put here."""

@@ -1,0 +1,369 @@
+"""Webhooks in the books: endpoints, the deliveries that events become, and every try (D1, D2)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from books import feed
+from books.history import tell
+from rules.errors import MoveRefused, NotFound
+from rules.events import BY_WHAT
+from rules.webhooks import GIVE_UP, OLD_SECRET, SAID_MAX, again_at
+
+LEASE: Final = timedelta(minutes=2)
+"""How long who claimed a delivery may take: longer than all time-outs of a call."""
+PURPOSE: Final = "webhook secret"
+"""What the secrets are sealed for."""
+GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret as the vault sealed it."""
+
+    key_id: str
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an app wants to be told; without its secret."""
+
+    id: int
+    url: str
+    types: tuple[str, ...]
+    customer: str | None
+    contact: str
+    state: str
+    why: str
+    failing_since: datetime | None
+    created_at: datetime
+    created_by: str
+
+
+_ADD = text("""
+    INSERT INTO webhook_endpoints (url, types, customer_id, contact, secret_sealed, secret_key_id, state, cursor,
+                                   created_at, created_by)
+    VALUES (:url, CAST(:types AS text[]), :customer_id, :contact, :sealed, :key_id, 'enabled', :cursor, :now, :by)
+    RETURNING id""")
+
+
+def add(
+    conn: Connection,
+    url: str,
+    types: Sequence[str],
+    customer_id: int | None,
+    contact: str,
+    secret: Sealed,
+    now: datetime,
+    by: str,
+) -> int:
+    """Register an endpoint: it is told of every event that commits from now on, and may be told of the last few."""
+    values = {"url": url, "types": list(types), "customer_id": customer_id, "contact": contact, "now": now, "by": by}
+    kept = {"sealed": secret.sealed, "key_id": secret.key_id, "cursor": feed.horizon(conn)}
+    endpoint_id: int = conn.execute(_ADD, {**values, **kept}).scalar_one()
+    tell(conn, "webhook.created", now, by, url, customer_id=customer_id)
+    return endpoint_id
+
+
+_ENDPOINTS: Final = """
+    SELECT w.id, w.url, w.types, c.number AS customer, w.contact, w.state, w.why, w.failing_since, w.created_at,
+           w.created_by
+    FROM webhook_endpoints w LEFT JOIN customers c ON c.id = w.customer_id
+    WHERE w.state <> 'deleted' AND (CAST(:only AS bigint) IS NULL OR w.customer_id = :only)"""
+_LIST = text(f"{_ENDPOINTS} AND w.id > :after ORDER BY w.id LIMIT :most")
+_ONE = text(f"{_ENDPOINTS} AND w.id = :id")
+
+
+def endpoints(conn: Connection, only: int | None = None, after: int = 0, most: int = 1_000) -> list[Endpoint]:
+    """The endpoints that were not deleted, of one customer where `only` names it."""
+    return [_endpoint(row) for row in conn.execute(_LIST, {"only": only, "after": after, "most": most})]
+
+
+def endpoint(conn: Connection, endpoint_id: int, only: int | None = None) -> Endpoint:
+    """One endpoint. Raises NotFound."""
+    row = conn.execute(_ONE, {"only": only, "id": endpoint_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no webhook endpoint {endpoint_id}.", "`defray webhooks list` shows all.")
+    return _endpoint(row)
+
+
+def _endpoint(row: Row[Any]) -> Endpoint:
+    return Endpoint(**{**row._mapping, "types": tuple(row.types)})
+
+
+_ROTATE = text("""
+    UPDATE webhook_endpoints SET old_sealed = secret_sealed, old_key_id = secret_key_id, old_until = :until,
+                                 secret_sealed = :sealed, secret_key_id = :key_id WHERE id = :id""")
+_SET = text(
+    "UPDATE webhook_endpoints SET state = :state, why = :why, failing_since = NULL, told_at = NULL WHERE id = :id"
+)
+_PAUSE = text("""
+    UPDATE webhook_deliveries SET next_step = NULL, due_at = NULL, lease_token = NULL
+    WHERE endpoint_id = :id AND state = 'due'""")
+_RESUME = text("""
+    UPDATE webhook_deliveries SET next_step = 'deliver', due_at = :now, began_at = :now, tries = 0
+    WHERE endpoint_id = :id AND state = 'due'""")
+
+
+def rotate(conn: Connection, endpoint_id: int, secret: Sealed, now: datetime, by: str) -> None:
+    """Take a new secret; the one before signs beside it for a day."""
+    values = {"id": endpoint_id, "sealed": secret.sealed, "key_id": secret.key_id, "until": now + OLD_SECRET}
+    conn.execute(_ROTATE, values)
+    tell(conn, "webhook.secret_rotated", now, by, f"endpoint {endpoint_id}")
+
+
+def enable(conn: Connection, endpoint_id: int, now: datetime, by: str) -> None:
+    """Let a disabled endpoint be told again, of all that it missed first. Raises MoveRefused where it is enabled."""
+    if endpoint(conn, endpoint_id).state == "enabled":
+        raise MoveRefused("The endpoint is enabled.", "Nothing is left to enable.")
+    conn.execute(_SET, {"id": endpoint_id, "state": "enabled", "why": ""})
+    conn.execute(_RESUME, {"id": endpoint_id, "now": now})
+    tell(conn, "webhook.enabled", now, by, f"endpoint {endpoint_id}")
+
+
+def delete(conn: Connection, endpoint_id: int, now: datetime, by: str) -> None:
+    """Tell an endpoint nothing any more; what it was told stays on record."""
+    conn.execute(_SET, {"id": endpoint_id, "state": "deleted", "why": f"by {by}"})
+    conn.execute(_PAUSE, {"id": endpoint_id})
+    tell(conn, "webhook.deleted", now, by, f"endpoint {endpoint_id}")
+
+
+# ---- from events to deliveries --------------------------------------------------------------------------------------
+
+_BEHIND = text("""
+    SELECT id, types, customer_id, cursor FROM webhook_endpoints WHERE state = 'enabled' AND cursor < :safe
+    ORDER BY cursor, id FOR NO KEY UPDATE SKIP LOCKED""")
+FAN_OUT = text("""
+    INSERT INTO webhook_deliveries (endpoint_id, event_id, payment_id, state, next_step, due_at, began_at)
+    SELECT :id, id, payment_id, 'due', 'deliver', :now, :now FROM events
+    WHERE id > :after AND id <= :upto AND what = ANY(CAST(:whats AS text[]))
+    AND (CAST(:customer_id AS bigint) IS NULL OR customer_id = :customer_id) ORDER BY id
+    ON CONFLICT (endpoint_id, event_id) DO NOTHING""")
+_MOVE = text("UPDATE webhook_endpoints SET cursor = :upto WHERE id = :id")
+
+
+def any_behind(conn: Connection) -> bool:
+    """Whether an endpoint has not been told of all that is complete."""
+    return bool(conn.execute(_ANY).scalar_one())
+
+
+_ANY = text("""
+    SELECT EXISTS (SELECT FROM webhook_endpoints
+                   WHERE state = 'enabled' AND cursor < (SELECT last_value FROM events_id_seq))""")
+
+
+def fan_out(conn: Connection, now: datetime) -> int:
+    """Make deliveries of the events behind each endpoint's cursor, and move the cursor in the same breath; how many."""
+    made = 0
+    for row in conn.execute(_BEHIND, {"safe": feed.horizon(conn)}).all():
+        upto = feed.reach(conn, row.cursor)
+        asked = {"id": row.id, "after": row.cursor, "upto": upto, "whats": feed.whats(row.types)}
+        made += conn.execute(FAN_OUT, {**asked, "customer_id": row.customer_id, "now": now}).rowcount
+        conn.execute(_MOVE, {"id": row.id, "upto": upto})
+    return made
+
+
+# ---- delivering -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that is ours until the lease ends."""
+
+    id: int
+    endpoint_id: int
+    event_id: int
+    lease_token: int
+    url: str
+    secrets: tuple[Sealed, ...]
+
+
+# A later event of a payment waits for the earlier ones of the same endpoint.
+CLAIM = text("""
+    WITH mine AS (
+        UPDATE webhook_deliveries SET due_at = :until, tries = tries + 1, lease_token = :token
+        WHERE id IN (
+            SELECT d.id FROM webhook_deliveries d
+            WHERE d.next_step = 'deliver' AND d.due_at <= :now AND NOT EXISTS (
+                SELECT FROM webhook_deliveries e WHERE e.state = 'due' AND e.endpoint_id = d.endpoint_id
+                AND e.payment_id = d.payment_id AND e.event_id < d.event_id)
+            ORDER BY d.due_at LIMIT :most FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING id, endpoint_id, event_id, lease_token)
+    SELECT mine.*, w.url, w.secret_sealed, w.secret_key_id,
+           CASE WHEN w.old_until > :now THEN w.old_sealed END AS old_sealed, w.old_key_id
+    FROM mine JOIN webhook_endpoints w ON w.id = mine.endpoint_id ORDER BY mine.event_id""")
+
+
+def claim(conn: Connection, most: int, now: datetime) -> list[Claimed]:
+    """At most so many due deliveries, each counted as tried."""
+    asked = {"most": most, "now": now, "until": now + LEASE, "token": secrets.randbits(62)}
+    return [_claimed(row) for row in conn.execute(CLAIM, asked)]
+
+
+def _claimed(row: Row[Any]) -> Claimed:
+    signs = [Sealed(row.secret_key_id, bytes(row.secret_sealed))]
+    if row.old_sealed is not None:
+        signs.append(Sealed(row.old_key_id, bytes(row.old_sealed)))
+    return Claimed(row.id, row.endpoint_id, row.event_id, row.lease_token, row.url, tuple(signs))
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a call came to: the status of the answer (None: there was none), how long it took, words."""
+
+    status: int | None
+    milliseconds: int
+    said: str
+
+    @property
+    def taken(self) -> bool:
+        """Whether the endpoint took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+_ATTEMPT = text("""
+    INSERT INTO webhook_attempts (delivery_id, at, status, milliseconds, said)
+    VALUES (:id, :now, :status, :milliseconds, :said)""")
+_LOOK = text("""
+    SELECT d.tries, d.began_at, w.state, w.failing_since FROM webhook_deliveries d
+    JOIN webhook_endpoints w ON w.id = d.endpoint_id
+    WHERE d.id = :id AND d.lease_token = :token AND d.state = 'due' FOR NO KEY UPDATE""")
+_END = text("""
+    UPDATE webhook_deliveries SET state = :state, next_step = NULL, due_at = NULL, lease_token = NULL, ended_at = :now
+    WHERE id = :id""")
+_AGAIN = text(
+    "UPDATE webhook_deliveries SET due_at = :due_at, lease_token = NULL WHERE id = :id AND next_step IS NOT NULL"
+)
+_WORKS = text("UPDATE webhook_endpoints SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL")
+_FAILS = text("UPDATE webhook_endpoints SET failing_since = :now WHERE id = :id AND failing_since IS NULL")
+
+
+def finish(conn: Connection, one: Claimed, tried: Tried, chance: float, now: datetime, by: str) -> str:
+    """Record a try; what the delivery is now: delivered, due, failed, disabled, or passed on to somebody else."""
+    words = tried.said.replace("\0", "�")[:SAID_MAX]
+    attempt = {"id": one.id, "now": now, "status": tried.status, "milliseconds": tried.milliseconds, "said": words}
+    conn.execute(_ATTEMPT, attempt)
+    row = conn.execute(_LOOK, {"id": one.id, "token": one.lease_token}).one_or_none()
+    if row is None:
+        return "passed on"
+    if tried.taken:
+        conn.execute(_END, {"id": one.id, "state": "delivered", "now": now})
+        conn.execute(_WORKS, {"id": one.endpoint_id})
+        return "delivered"
+    conn.execute(_FAILS, {"id": one.endpoint_id, "now": now})
+    failing = row.failing_since is not None and now - row.failing_since >= GIVE_UP
+    if row.state == "enabled" and (tried.status == GONE or failing):
+        why = "it answered 410 Gone" if tried.status == GONE else f"it took nothing for three days: {words}"
+        _disable(conn, one, why, now, by)
+        return "disabled"
+    due_at = again_at(row.tries, row.began_at, now, chance)
+    if due_at is None:
+        conn.execute(_END, {"id": one.id, "state": "failed", "now": now})
+        return "failed"
+    conn.execute(_AGAIN, {"id": one.id, "due_at": due_at})
+    return "due"
+
+
+def _disable(conn: Connection, one: Claimed, why: str, now: datetime, by: str) -> None:
+    conn.execute(_SET, {"id": one.endpoint_id, "state": "disabled", "why": why})
+    conn.execute(_PAUSE, {"id": one.endpoint_id})
+    tell(conn, "alarm.webhook_disabled", now, by, f"endpoint {one.endpoint_id}, {one.url}: {why}")
+
+
+_UNTOLD = text("""
+    UPDATE webhook_endpoints SET told_at = :now WHERE state = 'disabled' AND contact <> '' AND told_at IS NULL
+    RETURNING id, url, contact, why""")
+
+
+def untold(conn: Connection, now: datetime) -> list[Row[Any]]:
+    """Endpoints that were disabled and whose contact is told now: once at the most."""
+    return list(conn.execute(_UNTOLD, {"now": now}))
+
+
+# ---- looking and replaying ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one endpoint, with its latest try."""
+
+    id: int
+    event_id: int
+    type: str
+    state: str
+    tries: int
+    due_at: datetime | None
+    ended_at: datetime | None
+    status: int | None
+    milliseconds: int | None
+    said: str | None
+
+
+DELIVERIES = text("""
+    SELECT d.id, d.event_id, e.what, d.state, d.tries, d.due_at, d.ended_at, a.status, a.milliseconds, a.said
+    FROM (SELECT * FROM webhook_deliveries WHERE endpoint_id = :id AND event_id < :before
+          ORDER BY endpoint_id DESC, event_id DESC LIMIT :most) AS d
+    JOIN events e ON e.id = d.event_id
+    LEFT JOIN LATERAL (SELECT * FROM webhook_attempts WHERE delivery_id = d.id ORDER BY id DESC LIMIT 1) AS a ON true
+    ORDER BY d.event_id DESC""")
+
+
+def deliveries(conn: Connection, endpoint_id: int, most: int = 50, before: int = 2**63 - 1) -> list[Delivery]:
+    """An endpoint's deliveries, the latest event first."""
+    found = conn.execute(DELIVERIES, {"id": endpoint_id, "most": most, "before": before})
+    return [_delivery(row) for row in found]
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    values = dict(row._mapping)
+    return Delivery(type=BY_WHAT[values.pop("what")].name, **values)
+
+
+_ATTEMPTS = text("SELECT at, status, milliseconds, said FROM webhook_attempts WHERE delivery_id = :id ORDER BY id")
+
+
+def attempts(conn: Connection, delivery_id: int) -> list[Row[Any]]:
+    """Every try of a delivery."""
+    return list(conn.execute(_ATTEMPTS, {"id": delivery_id}))
+
+
+_REPLAY = text("""
+    UPDATE webhook_deliveries d SET state = 'due', next_step = 'deliver', due_at = :now, tries = 0, began_at = :now,
+                                    ended_at = NULL, lease_token = NULL
+    FROM events e WHERE e.id = d.event_id AND d.endpoint_id = :id
+    AND (CAST(:event_id AS bigint) IS NULL OR d.event_id = :event_id)
+    AND (CAST(:since AS timestamptz) IS NULL OR e.at >= :since)""")
+
+
+def replay(
+    conn: Connection, endpoint_id: int, event_id: int | None, since: datetime | None, now: datetime, by: str
+) -> int:
+    """Deliver one event again, or all since a time; how many.
+
+    Raises NotFound where there is nothing, MoveRefused where the endpoint is disabled.
+    """
+    if endpoint(conn, endpoint_id).state != "enabled":
+        raise MoveRefused("The endpoint is disabled.", "Enable it first.")
+    asked = {"id": endpoint_id, "event_id": event_id, "since": since, "now": now}
+    count = conn.execute(_REPLAY, asked).rowcount
+    if not count:
+        raise NotFound("The endpoint was told of no such event.", "Its deliveries are listed.")
+    tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: {count} events")
+    return count
+
+
+_DUE = text("""
+    SELECT EXISTS (SELECT FROM webhook_deliveries WHERE next_step IS NOT NULL AND due_at <= :now)
+        OR EXISTS (SELECT FROM webhook_endpoints WHERE state = 'disabled' AND contact <> '' AND told_at IS NULL)""")
+
+
+def due(conn: Connection, now: datetime) -> bool:
+    """Whether there is anything for a worker to do."""
+    return any_behind(conn) or bool(conn.execute(_DUE, {"now": now}).scalar_one())
