@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests bench format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api bench format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ imports: setup-dev ## Check who imports whom
 
 tests: setup-dev ## Run the tests (T=path: only those)
 	$(VENV)/pytest $(if $(T),$(T),-n 4 --dist worksteal)
+
+fuzz-api: setup-dev ## Look for untruths in the API's document for some minutes
+	DEFRAY_TEST_FUZZ_EXAMPLES=50 DEFRAY_TEST_FUZZ_SECONDS=300 DEFRAY_TEST_FUZZ_PHASES=examples,coverage,fuzzing,stateful \
+		$(VENV)/pytest tests/api/test_schema.py -k schemathesis --timeout 600
 
 bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
 	@mkdir -p bench/out

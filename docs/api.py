@@ -131,6 +131,12 @@ a batch's are `counts` (`payments`, `finished`, `waiting`, `by_state`, `pace`). 
 behind that step, a batch's begins with its counts. A key that is revoked hears nothing more within ten seconds.
 `examples/pay_an_invoice.py` is a whole client: it bills, pays, follows, and repeats itself after time-outs.
 
+## Limits and the document
+
+A key has so many calls a minute as `DEFRAY_API_CALLS_A_MINUTE` says; each answer tells what is left in `RateLimit` and
+`RateLimit-Policy`. One too many gets 429 with `Retry-After`. Where Redis is away, nothing is counted. The OpenAPI 3.1
+document is at `/v1/openapi.json`, and as a page at `/v1/docs`.
+
 ## Problems
 
 What goes wrong is told as problem details (RFC 9457, `application/problem+json`) with a `type` that stays, `title`,

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 
 from settings import Settings
 from web import api, cards, console, errors, headers, health, limits, metrics, notices, static_files
+from web.api import reference
 from web.office import opened
 from web.pages import Pages
 
@@ -34,6 +35,7 @@ def create(settings: Settings) -> FastAPI:
     for router in (
         health.router,
         metrics.router,
+        reference.router,
         static_files.router,
         cards.router,
         notices.router,

@@ -124,7 +124,14 @@ def _unreachable(request: Request, error: Exception) -> Response:
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:
-    faults = [{"field": ".".join(map(str, one["loc"][1:])), "problem": one["type"]} for one in error.errors()]
+    faults = [
+        {
+            "field": ".".join(map(str, one["loc"][1:])),
+            "problem": one["type"].replace("_", " "),
+            "remedy": "Compare it with the documentation",
+        }
+        for one in error.errors()
+    ]
     fields = ", ".join(one["field"] for one in faults)
     return answer(request, 422, "Not understood", f"Look at: {fields}.", faults=faults)
 

@@ -68,7 +68,9 @@ class ZeroByte:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
-            refusal = PlainTextResponse("The address holds a character that no address has here.\n", 400)
+            words = "The address holds a character that no address has here."
+            is_api = scope["path"].startswith("/v1/")
+            refusal = problems.answer(problems.ADDRESS, words) if is_api else PlainTextResponse(f"{words}\n", 400)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -77,6 +77,13 @@ BODY_NOT_UNDERSTOOD: Final = Problem(
     "the body is no JSON object",
     "send a JSON object with `Content-Type: application/json`",
 )
+ADDRESS: Final = Problem(
+    "address-not-understood",
+    400,
+    "Address not understood",
+    "the address holds a zero byte",
+    "take it out",
+)
 BODY_TOO_LARGE: Final = Problem(
     "body-too-large",
     413,
@@ -182,6 +189,7 @@ ALL: Final = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     BODY_NOT_UNDERSTOOD,
+    ADDRESS,
     BODY_TOO_LARGE,
     MEDIA_TYPE,
     REFUSED,

@@ -21,6 +21,8 @@ PUBLIC = {
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
+    ("GET", "/v1/docs"),
+    ("GET", "/v1/openapi.json"),
     ("GET", "/readyz"),
     ("GET", "/console"),
     ("GET", "/console/login"),
