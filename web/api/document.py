@@ -146,6 +146,17 @@ BODIES: Final[Mapping[tuple[str, str], Schema]] = {
         invoices={"type": ["array", "null"], "minItems": 1, "uniqueItems": True, "items": _text(example="0001")},
     ),
     ("POST", "/v1/credits/applications/{application_id}/reverse"): _object(["reason"], reason=_REASON),
+    ("POST", "/v1/webhook-endpoints"): _object(
+        ["url"],
+        url={"type": "string", "examples": ["https://app.example.org/hooks"]},
+        types={"type": ["array", "null"], "items": {"type": "string"}},
+        contact={"type": ["string", "null"]},
+    ),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/enable"): _object([]),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret"): _object([]),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay"): _object(
+        [], event_id=_or_null(_ID), since={"type": ["string", "null"], "format": "date-time"}
+    ),
     ("POST", "/v1/batches"): _object(
         ["payments"],
         payments={"type": "array", "minItems": 1, "maxItems": batches.ROWS_MAX, "items": _ROW},
@@ -317,7 +328,9 @@ def _operation(key: tuple[str, str], route: APIRoute) -> Schema:
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
     if route.status_code == 201 and path in ("/v1/payments", "/v1/batches"):
         headers["Location"] = {"$ref": "#/components/headers/Location"}
-    good = {"description": lines[0], "headers": headers, "content": {kind: {"schema": schema}}}
+    good: Schema = {"description": lines[0], "headers": headers, "content": {kind: {"schema": schema}}}
+    if route.status_code == 204:
+        del good["content"]
     said: Schema = {
         "operationId": f"{route.endpoint.__module__.rpartition('.')[2]}_{route.endpoint.__name__.strip('_')}",
         "tags": list(route.tags) or ["cards"],
