@@ -245,7 +245,7 @@ _WORKS = text("UPDATE webhook_endpoints SET failing_since = NULL WHERE id = :id 
 _FAILS = text("UPDATE webhook_endpoints SET failing_since = :now WHERE id = :id AND failing_since IS NULL")
 
 
-def finish(conn: Connection, one: Claimed, tried: Tried, chance: float, now: datetime, by: str) -> str:
+def finish(conn: Connection, one: Claimed, tried: Tried, chance: timedelta, now: datetime, by: str) -> str:
     """Record a try; what the delivery is now: delivered, due, failed, disabled, or passed on to somebody else."""
     words = tried.said.replace("\0", "�")[:SAID_MAX]
     attempt = {"id": one.id, "now": now, "status": tried.status, "milliseconds": tried.milliseconds, "said": words}

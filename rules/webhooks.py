@@ -20,21 +20,21 @@ GIVE_UP: Final = timedelta(days=3)
 """How long a delivery is tried, and an endpoint that takes nothing is kept."""
 _SECONDS: Final = (5, 60, 300, 1_800, 7_200, 18_000, 36_000)
 _LATER: Final = 43_200
-_SPREAD: Final = 0.2
+_SPREAD: Final = 5
 
 OLD_SECRET: Final = timedelta(hours=24)
 """How long the secret before a rotation signs beside the new one."""
 
 
-def again_at(tries: int, began: datetime, now: datetime, chance: float) -> datetime | None:
+def again_at(tries: int, began: datetime, now: datetime, chance: timedelta) -> datetime | None:
     """When a delivery that failed for the `tries`th time is tried again; None after three days.
 
-    `chance` (0 to 1, drawn by the caller) spreads a wait by a fifth to both sides.
+    `chance` (a draw below a second) spreads a wait by a fifth to both sides.
     """
     wait = _SECONDS[tries - 1] if tries <= len(_SECONDS) else _LATER
     if now - began >= GIVE_UP:
         return None
-    due_at = now + timedelta(seconds=wait * (1 + _SPREAD * (2 * chance - 1)))
+    due_at = now + timedelta(seconds=wait) + (2 * chance - timedelta(seconds=1)) * wait // _SPREAD
     return min(due_at, began + GIVE_UP)
 
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Final
 
@@ -49,7 +50,7 @@ def work(context: Context) -> Counter[str]:
         for one, answer in fan_out.every(AT_ONCE, calls):
             tried = _tried(answer)
             with context.transaction() as (conn, now):
-                became[hooks.finish(conn, one, tried, random.random(), now, BY)] += 1  # noqa: S311 - spreads waits
+                became[hooks.finish(conn, one, tried, timedelta(milliseconds=random.randrange(1000)), now, BY)] += 1  # noqa: S311 - spreads waits
     _tell_contacts(context)
     return became
 

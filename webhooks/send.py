@@ -31,9 +31,9 @@ from webhooks.address import NotAllowed, addresses
 class Limits:
     """Seconds for connecting, for each word of the answer, and in all; whether private addresses are allowed."""
 
-    connect: float = 5.0
-    read: float = 10.0
-    total: float = 20.0
+    connect: int = 5
+    read: int = 10
+    total: int = 20
     allow_private: bool = False
 
 
@@ -98,7 +98,7 @@ def _in_words(error: Exception, call: _Call) -> str:
     if call.refused:
         return call.refused
     if call.ended:
-        return f"no answer within {call.limits.total:.0f} seconds"
+        return f"no answer within {call.limits.total} seconds"
     match error:
         case requests.exceptions.InvalidSchema():
             return "only https is allowed"
@@ -107,7 +107,7 @@ def _in_words(error: Exception, call: _Call) -> str:
         case requests.exceptions.ConnectTimeout():
             return "no connection in time"
         case requests.exceptions.Timeout():
-            return f"no answer within {call.limits.read:.0f} seconds"
+            return f"no answer within {call.limits.read} seconds"
     return f"no connection, or it broke ({type(error).__name__})"
 
 

@@ -105,6 +105,7 @@ class Everything:
             "/console/users": ["/console/users"],
             "/console/users/{name}": ["/console/users/ann"],
             "/console/keys": ["/console/keys"],
+            "/console/webhooks": ["/console/webhooks"],
             "/console/gateways": ["/console/gateways"],
             "/console/me": ["/console/me"],
         }

@@ -131,7 +131,7 @@ def test_gone(house: House, post: Post, receiver: Receiver) -> None:
 def test_bad_answers(receiver: Receiver) -> None:
     """A redirect is not followed, a hanging answer is ended, a closed port is said in words."""
     receiver.status, receiver.headers = 302, {"Location": receiver.url}
-    allowed = Limits(read=5, total=0.3, allow_private=True)
+    allowed = Limits(read=5, total=1, allow_private=True)
     assert send(receiver.url, {}, "{}", allowed).status == 302
     assert len(receiver.got) == 1
     receiver.hang = True

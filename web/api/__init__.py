@@ -7,5 +7,7 @@ from typing import Final
 from web.api import batches, customers, events, invoices, payments, webhook_endpoints
 from web.api import credits as customer_credits
 
-ROUTERS: Final = tuple(part.router for part in (customers, invoices, payments, customer_credits, batches, events, webhook_endpoints))
+ROUTERS: Final = tuple(
+    part.router for part in (customers, invoices, payments, customer_credits, batches, events, webhook_endpoints)
+)
 """All of it; cards are taken by `web.cards`, which the console shares."""

@@ -19,7 +19,9 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 
 
 @router.get("")
-def listed(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "type", of=_EVENT))]) -> dict[str, Any]:
+def listed(
+    at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "type", of=_EVENT))]
+) -> dict[str, Any]:
     """Events after a cursor: `after` and `next` go on from here, now (`more`) or later; a page may be empty."""
     kind = one_of(asked, "type", tuple(BY_NAME))
     number = asked.filters.get("customer")
