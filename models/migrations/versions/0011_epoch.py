@@ -7,7 +7,7 @@ from typing import Final
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 _EPOCH: Final = """
 CREATE TABLE epoch (
