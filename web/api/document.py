@@ -232,6 +232,7 @@ _TOKEN: Final = _object(
 _INTEGERS: Final = {"type": "integer", "minimum": 0}
 _OTHER_ANSWERS: Final[Mapping[tuple[str, str], Schema]] = {
     ("POST", "/v1/cards"): _TOKEN,
+    ("GET", "/v1/events"): _ANY,
     ("POST", "/v1/payments/preview"): _object(
         ["currency", "invoices", "credit_minor"],
         currency=_CURRENCY,
