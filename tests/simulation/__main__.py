@@ -8,9 +8,24 @@ import time
 from collections import Counter
 
 from tests import servers
+from tests.simulation.bugs import BUGS, hunt
 from tests.simulation.plan import plan
 from tests.simulation.run import run, shortened
 from tests.simulation.world import own_ground
+
+
+def find_bugs() -> int:
+    """A table of all bugs, the seed that finds each, and by which rule; exits 1 where one is not found."""
+    missed = 0
+    with servers.borrowed() as borrowed, own_ground(borrowed) as here:
+        sys.stdout.write("| the bug | breaks | found at seed | as |\n| --- | --- | --- | --- |\n")
+        for bug in BUGS:
+            found = hunt(here, bug)
+            missed += found is None
+            at, wrong = found or ("not found", "")
+            sys.stdout.write(f"| {bug.name} | {bug.rule} | {at} | {wrong} |\n")
+            sys.stdout.flush()
+    return 1 if missed else 0
 
 
 def main() -> int:
@@ -19,7 +34,10 @@ def main() -> int:
     arguments.add_argument("--seeds", type=int, default=1_000, help="how many")
     arguments.add_argument("--first", type=int, default=1, help="the first of them")
     arguments.add_argument("--story", action="store_true", help="tell each run, too")
+    arguments.add_argument("--bugs", action="store_true", help="plant every deliberate bug, and tell what finds it")
     asked = arguments.parse_args()
+    if asked.bugs:
+        return find_bugs()
     say = sys.stdout.write
     met: Counter[str] = Counter()
     steps, began = 0, time.monotonic()

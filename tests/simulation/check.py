@@ -58,6 +58,9 @@ class Checks:
 
     def after_step(self) -> None:
         """Raises nothing: what is wrong is told to the world."""
+        if not self.world.ground.changed:
+            return
+        self.world.ground.changed = False
         with self.world.engine.connect() as conn:
             if conn.execute(_ANYTHING).scalar_one():
                 for finding in audit.audit(conn):

@@ -219,6 +219,7 @@ class SimulatedGateway:
         return known.outcome
 
     def _add(self, booked: Booked) -> Outcome:
+        self.world.ground.changed = True
         self.books.append(booked)
         self.by_reference[booked.reference] = booked
         return booked.outcome

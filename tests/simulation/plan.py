@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,11 +22,11 @@ class Step:
 
 
 WEIGHTS: Final = {
-    "work": 60,
-    "finish": 8,
+    "work": 45,
+    "finish": 12,
     "sweep": 10,
-    "tick": 9,
-    "pay_card": 7,
+    "tick": 11,
+    "pay_card": 9,
     "pay_check": 3,
     "batch": 2,
     "again": 2,
@@ -36,7 +37,7 @@ WEIGHTS: Final = {
     "resolve": 2,
     "approve": 2,
     "keep": 1,
-    "fault": 14,
+    "fault": 26,
     "kill": 3,
     "die": 2,
     "skew": 1,
@@ -53,11 +54,16 @@ def plan(seed: int) -> list[Step]:
     weights["work"] = max(weights["work"], 40)
     operations = [rng.choice(tuple(FAULTS)) for _ in range(2)]
     favourite = {name: rng.choice(FAULTS[name]) for name in FAULTS}
-    steps = [Step("pay_card", rng.randrange(100), rng.randrange(100), rng.randrange(100))]
-    for kind in rng.choices(list(weights), list(weights.values()), k=rng.randint(25, 70)):
-        word = ""
-        if kind == "fault":
-            operation = rng.choice((*FAULTS, *operations))
-            word = f"{operation}:{favourite[operation] if rng.random() < 0.4 else rng.choice(FAULTS[operation])}"
-        steps.append(Step(kind, rng.randrange(100), rng.randrange(100), rng.randrange(100), word))
+    steps: list[Step] = []
+    for _ in range(rng.randint(1, 3)):
+        steps += [_step(rng, "fault", rng.choice(("sale", "sale", *operations)), favourite), _step(rng, "pay_card")]
+    for kind in rng.choices(list(weights), list(weights.values()), k=rng.randint(15, 45)):
+        steps.append(_step(rng, kind, rng.choice((*FAULTS, *operations)), favourite))
     return steps
+
+
+def _step(rng: random.Random, kind: str, operation: str = "sale", favourite: Mapping[str, str] | None = None) -> Step:
+    word = ""
+    if kind == "fault":
+        word = f"{operation}:{favourite[operation] if favourite and rng.random() < 0.4 else rng.choice(FAULTS[operation])}"
+    return Step(kind, rng.randrange(100), rng.randrange(100), rng.randrange(100), word)

@@ -114,6 +114,19 @@ def _people_look(world: World) -> None:
     for row in world.rows(_ALARMED):
         world.say(f"somebody asks the gateway's support about payment {row.id}")
         _resolve(world, Step("resolve"), row.id)
+    for row in world.rows(_UNANSWERED):
+        if row.state == "failed":
+            world.say(f"somebody keeps the money of payment {row.id}")
+            _keep(world, Step("keep"), row.id)
+        else:
+            world.say(f"somebody approves the refund of payment {row.id}")
+            _approve(world, Step("approve"), row.id)
+
+
+_UNANSWERED: Final = """
+    SELECT payment_id AS id, state FROM (
+        SELECT DISTINCT ON (payment_id) * FROM reversals WHERE purpose = 'void' ORDER BY payment_id, id DESC) AS r
+    WHERE state IN ('refund_awaiting_approval', 'failed') ORDER BY 1"""
 
 
 def _something_is_due(world: World) -> bool:
@@ -168,11 +181,11 @@ def _tick(world: World, step: Step) -> None:
 
 
 def _invoices(step: Step) -> list[dict[str, str]]:
-    return [[], [{"number": "A"}], [{"number": "B"}], [{"number": "A"}, {"number": "B"}]][step.b % 4]
+    return [[], [{"number": "A"}], [{"number": "B"}], [{"number": "C"}], [{"number": "A"}, {"number": "B"}]][step.b % 5]
 
 
 def _request(world: World, step: Step, method: str) -> dict[str, Any]:
-    customer = f"C-{1 + (step.a % 10 > 6)}"
+    customer = f"C-{1 + (step.a % 2)}"
     amount = (1000, 3000, 5000, 8000, 9000)[step.c % 5]
     asked: dict[str, Any] = {
         "idempotency_key": f"key-{len(world.keys) + 1}",

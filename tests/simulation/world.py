@@ -24,15 +24,18 @@ from books.bill import NewCustomer, NewInvoice, record_customers, record_invoice
 from gateways.window import Broke
 from producer import Producer
 from rules.cards import Card
+from rules.epoch import AfterFailover, Mark
 from rules.routes import chooser
 from settings import Settings, load
 from tasks import charge, confirm, fan_out, inquire, post, refund, scopes, sweep, void, watch
 from tasks import context as contexts
 from tasks.context import Context
+from tasks.guard import Guard
 from tests import servers
 from tests.simulation.gateway import SimulatedGateway
 from worker.breakers import Breakers
 from worker.wake import Wake
+from worker.witness import Witness
 
 BEGINS: Final = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 VISA: Final = Card("4111111111111111", 12, 2039, "123", "Ann Example", street="1 Main St", postal_code="10001")
@@ -88,6 +91,21 @@ class Paused(Context):
         """By the simulated monotonic clock."""
         assert self.world is not None
         return self.world.monotonic() + self.terms.send_within.total_seconds()
+
+
+class Seen(Witness):
+    """What was seen of the database (E7), kept by the world."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, Mark] = {}
+
+    def seen(self, life: str) -> Mark | None:
+        """How far this life had come."""
+        return self._marks.get(life)
+
+    def keep(self, life: str, mark: Mark) -> None:
+        """Never goes back."""
+        self._marks[life] = mark.or_later(self._marks.get(life, mark))
 
 
 class InTurn(Generic[K, R]):
@@ -198,16 +216,23 @@ class Ground:
         with sweeper.begin() as conn:
             self._sequences = conn.execute(_SEQUENCES).scalars().all()
             self._tables = conn.execute(_TABLES).scalars().all()
+        self.changed = True
         event.listen(engine, "begin", self._set_clock)
+        event.listen(engine, "commit", self._note)
 
     def close(self) -> None:
         """Let the engine go."""
         event.remove(self.engine, "begin", self._set_clock)
+        event.remove(self.engine, "commit", self._note)
         self.context.wake.close()
 
     def _set_clock(self, conn: Connection) -> None:
         """Every transaction begins at the simulated moment, exactly."""
         conn.exec_driver_sql("UPDATE clock SET ahead = %s - now()", (self.now,))
+
+    def _note(self, conn: Connection) -> None:
+        """Something was committed: there is something to check."""
+        self.changed = True
 
     def clear(self) -> None:
         """Empty tables, ids from the beginning: the same run leads to the same rows."""
@@ -256,6 +281,7 @@ class World:
             "breakers": Breakers(ground.broker, (), 0, timedelta(0)),
             "terms": contexts.terms(ground.settings, gateways),
             "window": WINDOW,
+            "guard": Guard(Seen(), AfterFailover.ASK),
         }
         self.context = Paused(**parts, world=self)
         self.producer = Producer(
@@ -376,7 +402,7 @@ class World:
             new = [
                 NewInvoice(f"C-{c}", number, date(2026, 1, 5) + timedelta(days=n), date(2026, 2, 5), "USD", minor)
                 for c in (1, 2)
-                for n, (number, minor) in enumerate((("A", 3000), ("B", 5000)))
+                for n, (number, minor) in enumerate((("A", 3000), ("B", 5000), ("C", 9000)))
             ]
             record_invoices(conn, new, self.now, "test")
 
@@ -404,7 +430,7 @@ def in_turn() -> Iterator[None]:
             module.Window = window
 
 
-_OPTIONS: Final = {"options": "-c timezone=UTC -c synchronous_commit=off"}
+_OPTIONS: Final = {"options": "-c timezone=UTC -c synchronous_commit=off -c jit=off"}
 
 
 @contextmanager
