@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
 
+from books import epoch
 from rules.people import Role
 from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import House, card
@@ -149,3 +150,14 @@ def test_one_short_look(house: House, visitor: Visitor) -> None:
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
     assert sum("follow_ups" in one or "AS counted" in one for one in asked) == 2
+
+
+def test_a_quarantine_stands_on_every_page(house: House, clerk: Visitor) -> None:
+    """E7: everybody sees that no card is charged, and what goes on; `/readyz` is ready and says why."""
+    house.charge()
+    assert "no card is charged" not in clerk.get("/console/find").text
+    with house.context.transaction() as (conn, now):
+        epoch.quarantine(conn, "rehearsed", now, "test")
+    assert "no card is charged, voided or refunded" in clerk.get("/console/find").text
+    ready = clerk.get("/readyz")
+    assert (ready.status_code, ready.json()["quarantine"].endswith(": rehearsed")) == (200, True)
