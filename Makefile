@@ -8,7 +8,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 .PHONY: help setup setup-dev run test check lint types imports tests fuzz-api bench format lock secrets clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and install what running needs
 	@$(PYTHON) bootstrap.py
@@ -43,6 +43,12 @@ tests: setup-dev ## Run the tests (T=path: only those)
 fuzz-api: setup-dev ## Look for untruths in the API's document for some minutes
 	DEFRAY_TEST_FUZZ_EXAMPLES=50 DEFRAY_TEST_FUZZ_SECONDS=300 DEFRAY_TEST_FUZZ_PHASES=examples,coverage,fuzzing,stateful \
 		$(VENV)/pytest tests/api/test_schema.py -k schemathesis --timeout 600
+
+simulate: setup-dev ## Run the real code against simulated time, faults and crashes (SEEDS=10000)
+	@$(VENV)/python -m tests.simulation --seeds $(or $(SEEDS),1000)
+
+simulate-bugs: setup-dev ## Plant every deliberate bug; each must be found within its stated number of seeds
+	@$(VENV)/python -m tests.simulation --bugs
 
 bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
 	@mkdir -p bench/out

@@ -8,14 +8,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from sqlalchemy import TextClause, text
 
 from books import admit, apart, charge, outcome, record, sweep, void
-from books import claim as claims
 from books import inquire as inquiries
 from rules import refunding, reversal
 from tasks import charge as charge_task
@@ -43,16 +41,16 @@ class Bug:
     patches: tuple[Patch, ...] = ()
     ddl: tuple[str, str] | None = None
     twist: Callable[[World], None] | None = None
-    within: int = 100
+    within: int = 60
 
 
-class DoesNotApply(AssertionError):  # noqa: N818: the patch, not the product, is at fault
+class DoesNotApplyError(AssertionError):
     """The source has changed: the bug must be written anew."""
 
 
 @contextmanager
 def planted(bug: Bug, ground: Ground) -> Iterator[None]:
-    """The product with this bug. Raises DoesNotApply."""
+    """The product with this bug. Raises DoesNotApplyError."""
     with ExitStack() as stack:
         by_function: dict[tuple[str, str], list[Patch]] = {}
         for patch in bug.patches:
@@ -120,25 +118,23 @@ def _mutated(before: Any, patches: list[Patch]) -> Any:
     assert isinstance(function, FunctionType)
     source = _replaced(textwrap.dedent(inspect.getsource(function)), patches)
     made: dict[str, Any] = {}
-    exec(compile("from __future__ import annotations\n" + source, "<bug>", "exec"), function.__globals__, made)  # noqa: S102
+    exec(compile("from __future__ import annotations\n" + source, "<bug>", "exec"), function.__globals__, made)
     return made[function.__name__]
 
 
 def _replaced(source: str, patches: list[Patch]) -> str:
     for patch in patches:
         if source.count(patch.old) != 1:
-            raise DoesNotApply(f"{patch.module.__name__}.{patch.name}: {patch.old!r} stands there {source.count(patch.old)} times")
+            raise DoesNotApplyError(
+                f"{patch.module.__name__}.{patch.name}: {patch.old!r} stands there {source.count(patch.old)} times"
+            )
         source = source.replace(patch.old, patch.new)
     return source
 
 
 def _own_clocks(world: World) -> None:
     """Workers compare leases with their own clocks."""
-    world.workers_now = _own_time(world)  # type: ignore[method-assign]
-
-
-def _own_time(world: World) -> Callable[[datetime], datetime]:
-    return lambda _: world.own_clock()
+    world.workers_now = lambda _: world.own_clock()
 
 
 def hunt(ground: Ground, bug: Bug) -> tuple[int, str] | None:
@@ -168,7 +164,11 @@ BUGS: Final = (
     Bug(
         "the reference is derived from ids",
         "E2",
-        (Patch(charge, "_start", "[draw_reference() for _ in charges]", "[10**18 + p.customer_id for p, _ in charges]"),),
+        (
+            Patch(
+                charge, "_start", "[draw_reference() for _ in charges]", "[10**18 + p.customer_id for p, _ in charges]"
+            ),
+        ),
     ),
     Bug(
         "a late approval after `failed` is dropped",
@@ -177,8 +177,8 @@ BUGS: Final = (
             Patch(
                 outcome,
                 "_judge",
-                "if isinstance(outcome, Approved) and state in {states.Transaction.DECLINED, states.Transaction.FAILED}:",
-                "if False:",
+                "state in {states.Transaction.DECLINED, states.Transaction.FAILED}:",
+                "False:",
             ),
         ),
     ),
@@ -192,7 +192,11 @@ BUGS: Final = (
         "R8",
         (Patch(inquiries, "_keep_asking", "and _still_wanted(payment, sale, facts[payment.id])", ""),),
     ),
-    Bug("overlap is not guarded", "R8a", (Patch(admit, "admit", "for payment_id in _too_much(conn, ours):", "for payment_id in ():"),)),
+    Bug(
+        "overlap is not guarded",
+        "R8a",
+        (Patch(admit, "admit", "for payment_id in _too_much(conn, ours):", "for payment_id in ():"),),
+    ),
     Bug(
         "a charge under way for the same invoices is not seen",
         "R8",
@@ -201,7 +205,14 @@ BUGS: Final = (
     Bug(
         "a refund follows a void that merely was not found",
         "R11",
-        (Patch(reversal, "after_confirm", "case Found(standing=Standing.SETTLED):", "case Found(standing=Standing.SETTLED | Standing.UNSETTLED):"),),
+        (
+            Patch(
+                reversal,
+                "after_confirm",
+                "case Found(standing=Standing.SETTLED):",
+                "case Found(standing=Standing.SETTLED | Standing.UNSETTLED):",
+            ),
+        ),
     ),
     Bug("leases go by the worker's own clock", "D2", twist=_own_clocks),
     Bug(
@@ -249,7 +260,7 @@ BUGS: Final = (
             Patch(outcome, "_judge", "one.lease_token != sale.lease_token and not _is_answer(outcome)", "False"),
             Patch(outcome, "_judge", "sale.sends > 1 and isinstance(outcome, Failed)", "False"),
         ),
-        within=400,
+        within=200,
     ),
     Bug(
         "the call comes before the commit of `started`",
@@ -304,7 +315,11 @@ BUGS: Final = (
     Bug(
         "an approval of another amount is taken",
         "R18",
-        (Patch(outcome, "_judge", "fits(one.outcome, sale.amount_minor, sale.currency, sale.reference)", "one.outcome"),),
+        (
+            Patch(
+                outcome, "_judge", "fits(one.outcome, sale.amount_minor, sale.currency, sale.reference)", "one.outcome"
+            ),
+        ),
     ),
     Bug(
         "a wish to cancel is forgotten when the card is charged",
@@ -320,18 +335,25 @@ BUGS: Final = (
         "the same sale is sent again outside the window in which it is recognised",
         "E4: one charge",
         (Patch(inquiries, "_keep_asking", "now + terms.send_within < sale.started_at + at.replay_window", "True"),),
-        within=300,
+        within=200,
     ),
     Bug(
         "the same sale is sent again before the first could appear",
         "E4",
         (Patch(inquiries, "_keep_asking", "sale.send_until + at.appears_within <= now", "True"),),
-        within=300,
+        within=200,
     ),
     Bug(
         "a refund whose outcome is unknown is sent anew",
         "E4, R17",
-        (Patch(reversal, "after_refund", "Next(None, Step.WATCH, appears_within, f\"the refund's", "Next('owe_refund', Step.REFUND, NOW, f\"the refund's"),),
+        (
+            Patch(
+                reversal,
+                "after_refund",
+                "Next(None, Step.WATCH, appears_within, f\"the refund's",
+                "Next('owe_refund', Step.REFUND, NOW, f\"the refund's",
+            ),
+        ),
     ),
     Bug(
         "the sweeper forgets reversals",
@@ -346,6 +368,13 @@ BUGS: Final = (
     Bug(
         "an accepted refund is taken for final",
         "R17",
-        (Patch(reversal, "after_refund", "Next(\"accept\", Step.WATCH, timedelta(hours=12), \"the gateway accepted", "Next(\"refund\", None, NOW, \"the gateway accepted"),),
+        (
+            Patch(
+                reversal,
+                "after_refund",
+                'Next("accept", Step.WATCH, timedelta(hours=12), "the gateway accepted',
+                'Next("refund", None, NOW, "the gateway accepted',
+            ),
+        ),
     ),
 )

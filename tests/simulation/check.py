@@ -43,7 +43,7 @@ _OWED: Final = text("""
             WHERE i.customer_id = p.customer_id AND i.state = 'pending'
               AND (p.invoice_ids IS NULL OR i.id = ANY(p.invoice_ids))), 0) AS owed,
            coalesce((SELECT sum(t.amount_minor) FROM payments o JOIN gateway_transactions t ON t.payment_id = o.id
-            WHERE o.customer_id = p.customer_id AND o.id <> p.id AND t.operation = 'sale'
+            WHERE o.customer_id = p.customer_id AND o.id <> p.id AND t.operation = 'sale' AND t.id < :sale_id
               AND t.state IN ('started', 'unknown', 'review')
               AND (o.invoice_ids IS NULL OR p.invoice_ids IS NULL OR o.invoice_ids && p.invoice_ids)), 0) AS beside
     FROM payments p WHERE p.id = :id""")
@@ -89,7 +89,7 @@ class Checks:
 
     def _is_owed(self, conn: Connection, sale: Any) -> None:
         """R8: what is about to be sent is owed, and not promised to another charge under way."""
-        fact = conn.execute(_OWED, {"id": sale.payment_id}).one()
+        fact = conn.execute(_OWED, {"id": sale.payment_id, "sale_id": sale.id}).one()
         excess = max(0, fact.total_minor - fact.owed_at_request_minor)
         beside = 0 if fact.allow_overlap else fact.beside
         if fact.as_credit or fact.when_owed_less == "charge_all":
@@ -108,6 +108,8 @@ class Checks:
                 self.world.wrong(f"B2 {finding.invariant}: {finding.sentence}")
             for row in conn.execute(_HANGING):
                 self.world.wrong(f"liveness: {row.what}")
+            for row in conn.execute(_DROPPED):
+                self.world.wrong(f"E4: sale {row.id} is {row.state}, and the gateway had said that it was approved")
             self._agrees(conn)
             self._bars_a_second_sale(conn)
 
@@ -157,5 +159,8 @@ _HANGING: Final = text("""
     SELECT 'the reversal of payment ' || r.payment_id || ' is still ' || r.state FROM reversals r
     WHERE r.state IN ('voiding', 'refund_due', 'refunding', 'refund_accepted')
       AND NOT EXISTS (SELECT FROM events e WHERE e.payment_id = r.payment_id AND e.what LIKE 'alarm.%')""")
+_DROPPED: Final = text("""
+    SELECT DISTINCT t.id, t.state FROM gateway_transactions t JOIN evidence e ON e.gateway_transaction_id = t.id
+    WHERE t.operation = 'sale' AND t.state IN ('declined', 'failed') AND e.said->>'said' LIKE 'approved%'""")
 _ALARMED: Final = text("SELECT DISTINCT payment_id FROM events WHERE what LIKE 'alarm.%' AND payment_id IS NOT NULL")
 _ONE_LIVE_SALE: Final = text("SELECT to_regclass('uq_gateway_transactions_one_live_sale')")

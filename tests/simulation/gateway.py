@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 APPEARS_WITHIN: Final = timedelta(minutes=10)
 REPLAY_WINDOW: Final = timedelta(hours=2)
-ANSWERS_WITHIN: Final = timedelta(seconds=60)
 
 SALE_FAULTS: Final = (
     "not_sent",
@@ -162,7 +161,9 @@ class SimulatedGateway:
         if fault == "broke":
             raise RuntimeError("a bug of ours in an inquiry")
         sighting = NoAnswer("503") if fault == "no_answer" else self._look(inquiry, fault)
-        self.world.say(f"the gateway is asked about the {inquiry.operation} {_short(inquiry.reference)}: {_of(sighting)}")
+        self.world.say(
+            f"the gateway is asked about the {inquiry.operation} {_short(inquiry.reference)}: {_of(sighting)}"
+        )
         self.world.pause("after it asked the gateway")
         return Reply(sighting, Evidence(200, {"said": _of(sighting)}))
 
@@ -178,7 +179,6 @@ class SimulatedGateway:
             return self._reply(operation, call.reference, Failed(FailureClass.NOT_SENT, "deadline"))
         world.check_committed(call.reference)
         fault = world.take_fault(operation)
-        sent_at = world.now
         match fault:
             case "broke":
                 raise RuntimeError("a bug of ours in a call")
@@ -198,7 +198,7 @@ class SimulatedGateway:
             book(None)
         world.say(f"the {operation} {_short(call.reference)} of {call.amount_minor} arrives: {_of(outcome)}")
         world.pause(f"after it sent a {operation}")
-        if fault == "lost_after" or world.now - sent_at > ANSWERS_WITHIN:
+        if fault == "lost_after":
             return self._reply(operation, call.reference, Unknown("timeout"))
         if fault == "garbled" and isinstance(outcome, Approved):
             outcome = replace(outcome, transaction_id="not\x00storable")

@@ -34,7 +34,7 @@ WEIGHTS: Final = {
     "cancel": 2,
     "refund": 4,
     "credit": 2,
-    "resolve": 2,
+    "resolve": 4,
     "approve": 2,
     "keep": 1,
     "fault": 26,
@@ -65,5 +65,7 @@ def plan(seed: int) -> list[Step]:
 def _step(rng: random.Random, kind: str, operation: str = "sale", favourite: Mapping[str, str] | None = None) -> Step:
     word = ""
     if kind == "fault":
-        word = f"{operation}:{favourite[operation] if favourite and rng.random() < 0.4 else rng.choice(FAULTS[operation])}"
+        word = (
+            f"{operation}:{favourite[operation] if favourite and rng.random() < 0.4 else rng.choice(FAULTS[operation])}"
+        )
     return Step(kind, rng.randrange(100), rng.randrange(100), rng.randrange(100), word)

@@ -224,6 +224,11 @@ class Ground:
         """Let the engine go."""
         event.remove(self.engine, "begin", self._set_clock)
         event.remove(self.engine, "commit", self._note)
+        self.clear()
+        with self.sweeper.begin() as conn:
+            conn.execute(text("UPDATE clock SET ahead = '0'"))
+            apart = {name: place * 100_000 + 1 for place, name in enumerate(sorted(self._sequences), start=1)}
+            conn.execute(text(_setting_back(apart)))
         self.context.wake.close()
 
     def _set_clock(self, conn: Connection) -> None:
@@ -240,11 +245,11 @@ class Ground:
         deletes = "".join(f"DELETE FROM {name};" for name in self._tables)
         with self.sweeper.begin() as conn:
             conn.execute(text(f"SET LOCAL session_replication_role = replica; {deletes}"))
-            conn.execute(text(_setting_back(self._sequences)))
+            conn.execute(text(_setting_back(dict.fromkeys(self._sequences, 1))))
 
 
-def _setting_back(sequences: Iterable[str]) -> str:
-    return "SELECT " + ", ".join(f"setval('{name}', 1, false)" for name in sequences)
+def _setting_back(sequences: Mapping[str, int]) -> str:
+    return "SELECT " + ", ".join(f"setval('{name}', {first}, false)" for name, first in sequences.items())
 
 
 _TABLES: Final = text("""
@@ -265,6 +270,7 @@ class World:
         self.faults: dict[str, deque[str]] = {}
         self.found: str | None = None
         self.check: Callable[[], None] = lambda: None
+        self.workers_now: Callable[[datetime], datetime] = lambda now: now  # D2: the database's, whatever theirs show
         self.inside = 0
         self.misled: set[int] = set()
         self.keys: dict[tuple[str, str], int] = {}
@@ -300,10 +306,6 @@ class World:
     def monotonic(self) -> float:
         """The simulated monotonic clock."""
         return self.ground.now.timestamp()
-
-    def workers_now(self, now: datetime) -> datetime:
-        """The database's moment (D2), whichever the worker's own clock shows."""
-        return now
 
     def own_clock(self) -> datetime:
         """What the clock of the worker that is at work shows; some go wrong."""
@@ -434,10 +436,9 @@ _OPTIONS: Final = {"options": "-c timezone=UTC -c synchronous_commit=off -c jit=
 
 
 @contextmanager
-def own_ground(borrowed: servers.Servers) -> Iterator[Ground]:
-    """A database and a broker of one's own."""
+def own_ground(borrowed: servers.Servers, url: str) -> Iterator[Ground]:
+    """Runs on this database, which is left empty."""
     with tempfile.TemporaryDirectory() as folder:
-        url = servers.fresh_database(borrowed)
         admin = make_url(borrowed.admin_url).set(drivername="postgresql+psycopg", database=make_url(url).database)
         engine, sweeper = (create_engine(address, connect_args=_OPTIONS) for address in (url, admin))
         broker = redis.Redis.from_url(borrowed.redis_url)
