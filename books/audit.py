@@ -155,16 +155,27 @@ def posted_applied(conn: Connection) -> Iterator[Finding]:
 
 
 def credited(conn: Connection) -> Iterator[Finding]:
-    """R3, R12: a payment's credits are what it was credited, and what was kept instead of going back to the card."""
+    """R3, R12: a payment's credits are what it was credited, and what was kept instead of going back to the card.
+
+    Of a voided charge (R17): what no refund, no dispute and no void took, nor still has to.
+    """
     query = """
         SELECT p.id, 'payment ' || p.id AS what, p.currency, CAST(coalesce(c.stands, 0) AS bigint) AS found_minor,
-               CAST(p.credited_minor + coalesce(r.kept, 0) AS bigint) AS expected_minor
+               CAST(e.expected AS bigint) AS expected_minor
         FROM payments p
         LEFT JOIN (SELECT payment_id, sum(amount_minor - taken_back_minor) AS stands FROM credits GROUP BY 1) c
              ON c.payment_id = p.id
-        LEFT JOIN (SELECT payment_id, sum(amount_minor) AS kept FROM reversals WHERE state = 'kept' GROUP BY 1) r
+        LEFT JOIN (SELECT r.payment_id, sum(r.amount_minor) FILTER (WHERE r.state = 'kept') AS kept,
+                          sum(r.amount_minor) FILTER (WHERE r.state = 'kept' AND s.state = 'surplus') AS kept_surplus,
+                          sum(r.amount_minor) FILTER (WHERE r.state <> 'kept' AND r.purpose = 'void'
+                                                        AND s.state <> 'surplus') AS voided
+                   FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id GROUP BY 1) r
              ON r.payment_id = p.id
-        WHERE coalesce(c.stands, 0) <> p.credited_minor + coalesce(r.kept, 0)"""
+        CROSS JOIN LATERAL (SELECT CASE WHEN p.state = 'voided' AND p.charged_minor IS NOT NULL
+            THEN p.charged_minor - p.refunded_minor - p.charged_back_minor - coalesce(r.voided, 0)
+                 + coalesce(r.kept_surplus, 0)
+            ELSE p.credited_minor + coalesce(r.kept, 0) END AS expected) e
+        WHERE coalesce(c.stands, 0) <> e.expected"""
     sentence = "Credits are not what their payments were credited"
     return _find(conn, "credited", "payments", sentence, query, _ROW_HINT)
 

@@ -157,7 +157,7 @@ _REVERSE = text("""
 _MOVED = {
     column: text(f"""
         UPDATE payments SET {column} = {column} + :amount, applied_minor = applied_minor - :applied,
-                            credited_minor = credited_minor - :credited
+                            credited_minor = credited_minor - CASE state WHEN 'posted' THEN :credited ELSE 0 END
         WHERE id = :id""")
     for column in (REFUNDED, CHARGED_BACK)
 }
@@ -166,9 +166,10 @@ _MOVED = {
 def take_out(
     conn: Connection, payment_id: int, amount_minor: int, column: str, why: str, now: datetime, by: str
 ) -> tuple[Row[Any], Taken]:
-    """Take an amount out of a posted payment: unused credit first, then the newest applications; customers locked.
+    """Take an amount out of a payment: unused credit first, then the newest applications; customers locked.
 
-    Less is taken where the payment holds less. The caller books it. Returns the payment as it was, and what was taken.
+    Less is taken where the payment holds less: a voided one holds the credit that was kept of it (R12).
+    The caller books it. Returns the payment as it was, and what was taken.
     """
     payment = conn.execute(_PAYMENT, {"id": payment_id}).one()
     taken = take(amount_minor, *holds(conn, payment_id, lock=True))

@@ -569,9 +569,15 @@ def keep(
     """R12: no, the amount is not returned to the card: it becomes the customer's credit, with a note.
 
     With `apply_again` the credit pays at once the invoices that the voided payment had paid. Raises NotFound, or
-    MoveRefused where no refund waits for an answer or has failed.
+    MoveRefused where no refund waits for an answer or has failed, or where a dispute took the charge back or may yet.
     """
     reversal = waiting(conn, payment_id)
+    charge = refund.charge(conn, payment_id, but=reversal.id)
+    if charge.disputed_minor + charge.charged_back_minor and reversal.amount_minor > charge.refundable_minor:
+        raise MoveRefused(
+            "A dispute took this charge back, or may yet: the payer would have it twice.",
+            f"`defray explain {payment_id}` tells of the dispute; keep the amount once it was won.",
+        )
     _follow(conn, reversal, Next("keep", None, timedelta(0), reason), today, now, by)
     _book(conn, reversal, ledger.Kind.KEPT, ledger.kept(reversal.amount_minor), today, now)
     payment = void.lock(conn, payment_id)

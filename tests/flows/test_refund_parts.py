@@ -334,6 +334,51 @@ def test_a_void_whose_charge_the_bank_took_back(house: House) -> None:
     assert house.reversal(payment).state == "failed"
 
 
+def test_a_void_whose_charge_the_bank_took_back_is_no_credit(house: House) -> None:
+    """R12, R17: what the bank gave the payer, or may yet give, is not kept as a credit of theirs, too."""
+    payment = charged(house)
+    house.void(payment, policy="ask")
+    house.work()
+    assert house.reversal(payment).state == "refund_awaiting_approval"
+    with house.context.transaction() as (conn, now):
+        dispute.open_case(conn, payment, "CB-1", 6000, "fraud", house.context.terms.today(now), now, "sue")
+    with pytest.raises(MoveRefused, match="dispute"):
+        house.keep(payment)
+    with house.context.transaction() as (conn, now):
+        dispute.lose(conn, payment, "CB-1", "no answer", house.context.terms.today(now), now, "sue")
+    with pytest.raises(MoveRefused, match="dispute"):
+        house.keep(payment)
+    assert (house.credit(), house.reversal(payment).state) == (0, "refund_awaiting_approval")
+
+
+def test_a_dispute_over_what_was_kept(house: House) -> None:
+    """R12, R17: a dispute that is lost over a charge that became a credit takes the credit."""
+    payment = charged(house)
+    house.void(payment, policy="ask")
+    house.work()
+    house.keep(payment)
+    assert house.credit() == 6000
+    with house.context.transaction() as (conn, now):
+        today = house.context.terms.today(now)
+        dispute.open_case(conn, payment, "CB-1", 6000, "fraud", today, now, "sue")
+        dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue")
+    assert house.credit() == 0
+
+
+def test_a_refund_that_fails_after_void_and_dispute(house: House) -> None:
+    """R12, R17: of a voided payment, too, a failed refund that the bank had given the payer makes no credit."""
+    payment = charged(house)
+    reversal = ask(house, payment, 2000)
+    house.work()
+    house.void(payment, policy="ask")
+    with house.context.transaction() as (conn, now):
+        today = house.context.terms.today(now)
+        dispute.open_case(conn, payment, "CB-1", 6000, "fraud", today, now, "sue")
+        dispute.lose(conn, payment, "CB-1", "no answer", today, now, "sue")
+    fails_at_the_gateway(house, reversal)
+    assert (sums(house, payment), house.credit()) == ((0, 0, 0, 2000), 0)
+
+
 def test_set_aside(house: House) -> None:
     """An approval that the database refuses is set aside with an alarm; when it can be recorded, it is."""
     payment = charged(house)
