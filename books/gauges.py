@@ -15,10 +15,13 @@ COUNTED_TO: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What waits for a step: for how many seconds the oldest has been due (0: none is), and how much there is."""
+    """What waits for a step: for how many whole seconds the oldest has been due (0: none is), and how much there is.
+
+    Counted to COUNTED_TO; of payments to so many single ones and so many of batches.
+    """
 
     step: str
-    oldest_seconds: float
+    oldest_seconds: int
     waiting: int
 
 
@@ -48,7 +51,7 @@ LATEST = text("""
     SELECT state, method, count(*) AS payments FROM (
         SELECT state, method FROM payments ORDER BY id DESC LIMIT :most) AS found
     GROUP BY state, method""")
-_OLDEST: Final = "coalesce(greatest(extract(epoch FROM CAST(:now AS timestamptz) - min(due_at)), 0), 0)"
+_OLDEST: Final = "CAST(coalesce(greatest(extract(epoch FROM CAST(:now AS timestamptz) - min(due_at)), 0), 0) AS bigint)"
 
 
 def _due(table: str, step: str) -> str:
@@ -57,16 +60,27 @@ def _due(table: str, step: str) -> str:
             SELECT due_at FROM {table} WHERE next_step = '{step}' ORDER BY due_at LIMIT :most) AS found)"""
 
 
-_PAYMENTS: Final = f"""(
-    SELECT s.step, {_OLDEST} AS oldest_seconds, count(p.due_at) AS waiting
-    FROM (VALUES ('post'), ('charge')) AS s(step) LEFT JOIN payments p ON p.next_step = s.step GROUP BY s.step)"""
+def _of_payments(step: str) -> str:
+    """Ordered as their index is: single payments, and those of batches, the oldest batch first."""
+    return f"""(
+        SELECT '{step}' AS step, {_OLDEST} AS oldest_seconds, count(*) AS waiting FROM (
+            (SELECT due_at FROM payments WHERE next_step = '{step}' AND batch_id IS NULL
+             ORDER BY customer_id LIMIT :most)
+            UNION ALL
+            (SELECT due_at FROM payments WHERE next_step = '{step}' AND batch_id IS NOT NULL
+             ORDER BY batch_id LIMIT :most)) AS found)"""
+
+
 _OTHERS: Final = (
     ("gateway_transactions", "inquire"),
     *(("reversals", step) for step in ("void", "confirm", "refund", "watch")),
+    ("webhook_deliveries", "deliver"),
     ("mails", "mail"),
     ("notices", "verify"),
 )
-DUE = text(" UNION ALL ".join([_PAYMENTS, *(_due(table, step) for table, step in _OTHERS)]))
+DUE = text(
+    " UNION ALL ".join([*map(_of_payments, ("post", "charge")), *(_due(table, step) for table, step in _OTHERS)])
+)
 UNKNOWN = text("""
     SELECT count(*) FROM (
         SELECT 1 FROM gateway_transactions
@@ -86,6 +100,6 @@ def gauges(conn: Connection, now: datetime) -> Gauges:
         {(row.state, row.method): row.payments for row in conn.execute(question, known)}
         for question in (UNDER_WAY, LATEST)
     )
-    due = tuple(Due(row.step, float(row.oldest_seconds), row.waiting) for row in conn.execute(DUE, known))
+    due = tuple(Due(row.step, row.oldest_seconds, row.waiting) for row in conn.execute(DUE, known))
     unknown, refunds = (int(conn.execute(question, known).scalar_one()) for question in (UNKNOWN, REFUNDS))
     return Gauges(under_way, latest, due, unknown, refunds)
