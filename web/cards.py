@@ -6,7 +6,6 @@ value that it is about.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -18,13 +17,17 @@ from books import lists
 from books.api_keys import ApiKey
 from rules.cards import check_card
 from rules.errors import Fault, NotFound
+from rules.requests import unknown_fields
 from web import problems
 from web.api.access import CardKeeper
+from web.api.requests import json_object
 from web.office import At, Office
+from web.rights import TOKEN_FIELD
 
 router = APIRouter()
 
 _FIELDS: Final = ("number", "expiry", "security_code", "name", "street", "city", "state", "postal_code", "country")
+_TAKEN: Final = (*_FIELDS, "customer")
 _ID_DIGITS: Final = 18  # of a number that the database can hold
 
 
@@ -46,20 +49,19 @@ async def keep_card(request: Request, at: At, keeper: CardKeeper) -> JSONRespons
     return await run_in_threadpool(_keep, at, given, keeper if isinstance(keeper, ApiKey) else None)
 
 
-async def _given(request: Request) -> Mapping[str, str] | None:
+async def _given(request: Request) -> Mapping[str, object] | None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         form = await request.form(max_files=0, max_fields=20)
-        return {name: value for name, value in form.items() if isinstance(value, str)} or None
-    try:
-        given = json.loads(await request.body())
-    except (ValueError, RecursionError):  # no JSON, or nested deeper than anything that is meant
-        return None
-    if not isinstance(given, dict):
-        return None
-    return {name: value for name, value in given.items() if isinstance(value, str)}
+        return {name: value for name, value in form.items() if name != TOKEN_FIELD} or None
+    return json_object(await request.body())
 
 
-def _keep(at: Office, given: Mapping[str, str], key: ApiKey | None) -> JSONResponse:
+def _keep(at: Office, said: Mapping[str, object], key: ApiKey | None) -> JSONResponse:
+    given = {name: value for name, value in said.items() if isinstance(value, str)}
+    no_texts = [name for name in _TAKEN if said.get(name, "") is not None and not isinstance(said.get(name, ""), str)]
+    faults = [*unknown_fields(said, _TAKEN), *(Fault(name, "", "not a text", "Give a text") for name in no_texts)]
+    if faults:
+        return _not_taken([_shown(fault) for fault in faults])
     with at.reading() as (_, now):
         today = at.today(now)
     customer = given.get("customer", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Match
 
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
 from web import problems, resume
@@ -140,7 +142,19 @@ def _http(request: Request, error: HTTPException) -> Response:
     titles = {404: "There is no such page", 405: "Not possible here"}
     found = answer(request, error.status_code, titles.get(error.status_code, str(error.detail)))
     found.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        found.headers["Allow"] = ", ".join(_taken(request))
     return found
+
+
+def _taken(request: Request) -> list[str]:
+    """The methods that the address takes, over all its routes: the framework names those of the first one only."""
+    routes = request.app.routes
+    return [
+        method
+        for method in HTTPMethod
+        if any(route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in routes)
+    ]
 
 
 def _unforeseen(request: Request, _error: Exception) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from sandbox.client import SandboxProcess
 from settings import Settings
 from tests.flows.conftest import house, sandbox, sandbox_process, story
 from tests.flows.house import House, settings_for
+from web import logs
 from web.app import served
 
 __all__ = ["house", "sandbox", "sandbox_process", "story"]
@@ -107,6 +110,19 @@ def new_app(client: TestClient, house: House) -> Callable[..., App]:
 def shop(new_app: Callable[..., App]) -> App:
     """An app that may do everything."""
     return new_app("shop")
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, as the web process writes it."""
+    written = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
+    root.handlers[:], root.level = [handler], logging.DEBUG
+    yield written
+    root.handlers[:], root.level = handlers, level
 
 
 def problem(answer: httpx2.Response) -> tuple[int, str]:

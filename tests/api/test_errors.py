@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,23 +11,10 @@ from sqlalchemy import text
 
 from tests.api.conftest import VISA, App, fields_of, problem
 from tests.flows.house import House
-from web import headers, logs, problems
+from web import headers, problems
 
 DATES = {"invoice_date": "2026-01-05", "due_date": "2026-02-05"}
 TYPED = "4111 1111 1111 1111"
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as the web process writes it."""
-    written = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
-    root.handlers[:], root.level = [handler], logging.DEBUG
-    yield written
-    root.handlers[:], root.level = handlers, level
 
 
 def raw(app: App, body: bytes, kind: str = "application/json", path: str = "/v1/customers") -> Any:
@@ -186,6 +171,29 @@ def test_card_numbers(shop: App, house: House, log: io.StringIO, number: str) ->
             for row in conn.execute(text(f'SELECT CAST(t AS text) FROM "{table}" AS t')).scalars():
                 assert VISA not in row, table
                 assert TYPED not in row, table
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        ("/v1/customers", "GET, POST"),
+        ("/v1/payments/preview", "POST"),
+        ("/v1/payments/7", "GET"),
+        ("/v1/cards", "POST"),
+        ("/v1/webhook-endpoints/7", "DELETE, GET"),
+    ],
+)
+def test_methods(shop: App, path: str, taken: str) -> None:
+    """An address that takes another method says all that it takes."""
+    answer = shop.client.put(path, headers={"Authorization": f"Bearer {shop.secret}"})
+    assert problem(answer) == (405, "method-not-allowed")
+    assert answer.headers["allow"] == taken
+
+
+@pytest.mark.parametrize("number", ["preview1", "-1", "9" * 30, "9" * 5_000])
+def test_no_id(shop: App, number: str) -> None:
+    """What is no id of a payment is not found."""
+    assert problem(shop.get(f"/v1/payments/{number}")) == (404, "not-found")
 
 
 def test_every_type_is_documented() -> None:

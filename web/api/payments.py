@@ -111,7 +111,7 @@ def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, 
     return asked.shown([answers.payment(one) for one in found])
 
 
-@router.get("/{payment_id}")
+@router.get("/{payment_id:id}")
 def get(at: At, key: Reader, payment_id: Id, pick: Annotated[Pick, Depends(picking(answers.PAYMENT))]) -> Any:
     """Where a payment stands."""
     with at.reading() as (conn, _):

@@ -33,13 +33,18 @@ async def _body(request: Request) -> dict[str, Any]:
     """The JSON object that a write brings. Raises Refused where it brings none; a name given twice is none."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(MEDIA_TYPE, "Send a JSON object with the header Content-Type: application/json.")
-    try:
-        said = json.loads(await request.body(), object_pairs_hook=_object, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+    if (said := json_object(await request.body())) is None:
         raise Refused(BODY_NOT_UNDERSTOOD, "The body is no JSON object, or names a field twice.")
     return said
+
+
+def json_object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object that a text is; None where it is none, names a field twice or nests deeper than is meant."""
+    try:
+        said = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
