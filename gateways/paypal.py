@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
+from gateways.loop import CallLock
 from gateways.wire import Vocabulary, at, inside, minor_from, plain, read_json, retry_after, unsupported
 from rules.cards import Card
 from rules.money import EXPONENTS, to_decimal
@@ -496,7 +496,7 @@ class _Tokens:
         self._http = http
         login = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode("ascii")
         self._headers = {"Authorization": f"Basic {login}", "Content-Type": "application/x-www-form-urlencoded"}
-        self._lock = threading.Lock()
+        self._lock = CallLock()
         self._token = ""
         self._good_until = 0.0
 

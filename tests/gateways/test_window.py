@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import NoReturn
 
 import pytest
 
+from gateways import loop
 from gateways.window import Broke, Window
+
+
+def parked_until(event: threading.Event) -> bool:
+    """What a call does that waits for its gateway."""
+    deadline = time.monotonic() + 5
+    while not event.is_set():
+        assert time.monotonic() < deadline
+        loop.pause(0.005)
+    return True
 
 
 def test_as_many_at_once_as_it_is_wide() -> None:
@@ -18,7 +29,7 @@ def test_as_many_at_once_as_it_is_wide() -> None:
 
     def call() -> int:
         running.append(1)
-        go_on.wait(5)
+        parked_until(go_on)
         return len(running)
 
     with Window[int, int](4) as window:
@@ -40,7 +51,7 @@ def test_results_as_they_come() -> None:
     """A slow call holds nobody up: what is done is handed back, under its key."""
     go_on = threading.Event()
     with Window[str, int](2) as window:
-        window.submit("slow", lambda: int(go_on.wait(5)))
+        window.submit("slow", lambda: int(parked_until(go_on)))
         window.submit("quick", lambda: 7)
         assert window.collect(1, 5) == [("quick", 7)]
         assert window.in_flight == 1
@@ -53,7 +64,7 @@ def test_waits_no_longer_than_told() -> None:
     go_on = threading.Event()
     with Window[str, bool](1) as window:
         assert window.collect(1, 5) == []
-        window.submit("held", lambda: go_on.wait(5))
+        window.submit("held", lambda: parked_until(go_on))
         begun = time.monotonic()
         assert window.collect(1, 0.05) == []
         assert 0.04 < time.monotonic() - begun < 4
@@ -85,7 +96,7 @@ def test_leaving_it_abandons_no_call() -> None:
 
     def call() -> str:
         begun.set()
-        ended.wait(0.1)
+        loop.pause(0.05)
         ended.set()
         return "done"
 
@@ -100,3 +111,42 @@ def test_leaving_it_abandons_no_call() -> None:
         fail_meanwhile(window)
     assert ended.is_set()
     assert window.collect(1, 5) == [(1, "done")]
+
+
+def test_a_lock_held_across_an_exchange() -> None:
+    """A call that waits for another's lock waits parked: the one that holds it goes on, on the same thread."""
+    lock, order = loop.CallLock(), list[str]()
+
+    def call(name: str) -> None:
+        with lock:
+            order.append(name)
+            loop.pause(0.02)
+            order.append(name)
+
+    with Window[str, None](3) as window:
+        for name in ("a", "b", "c"):
+            window.submit(name, partial(call, name))
+    assert order[0::2] == order[1::2]
+    assert sorted(order[0::2]) == ["a", "b", "c"]
+
+
+def test_a_loop_that_breaks_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """E3: where the thread itself ends by a bug, each call that was handed in comes back as one that broke."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    window, go_on = Window[int, bool](1), threading.Event()
+    with window:
+        window.submit(1, lambda: parked_until(go_on))
+        window.submit(2, lambda: parked_until(go_on))
+        monkeypatch.setattr(loop.Loop, "turn", _breaks)
+        results = dict(window.collect(2, 5))
+        window.submit(3, lambda: True)
+        results |= dict(window.collect(1, 5))
+    assert sorted(results) == [1, 2, 3]
+    for result in results.values():
+        assert isinstance(result, Broke)
+        assert result.where.startswith("KeyError in ")
+        assert "4111" not in result.where
+
+
+def _breaks(_: loop.Loop) -> NoReturn:
+    raise KeyError("4111111111111111")
