@@ -86,7 +86,8 @@ def test_calls_that_need_the_same_token(process: SandboxProcess, sandbox: Sandbo
     with Window[int, Any](4) as window:
         for reference in references:
             window.submit(reference, partial(gateway.sale, builders.sale(reference=reference)))
-    assert {type(reply.result) for _, reply in window.collect(4, 0)} == {Approved}
+    replies = [reply for _, reply in window.collect(4, 0)]
+    assert all(not isinstance(reply, Broke) and isinstance(reply.result, Approved) for reply in replies), replies
     assert sandbox.card(builders.NUMBER).charged == 4
 
 
