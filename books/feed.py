@@ -3,8 +3,10 @@
 Ids are drawn before their transactions commit, so that an earlier id may appear after a later one. Every public event
 is written after its subject was changed: its transaction had its number (xid) when the id was drawn.
 So once every transaction that began to write before now has ended, no id that was drawn before now can appear any more.
-`settle` remembers such a pair, (the last id drawn, an xid drawn after it), until PostgreSQL's oldest running
-transaction is not older than that xid. The charge road pays nothing for it: no column, no index, no row.
+`settle` remembers such a pair, (the last id drawn, an xid drawn after it), until the oldest writing transaction of
+this database is not older than that xid. The charge road pays nothing for it: no column, no index, no row.
+
+It holds only while no session draws ids in advance: the sequence must cache 1, as it does (a test looks).
 """
 
 from __future__ import annotations
@@ -26,7 +28,14 @@ _HELD = text("SELECT safe_id, next_id, next_xid FROM event_horizon FOR NO KEY UP
 _BEGIN = text("""
     INSERT INTO event_horizon (id, safe_id, next_id, next_xid) VALUES (1, 0, 0, 0) ON CONFLICT (id) DO NOTHING""")
 _OWN = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
-_OLDEST = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
+# A snapshot's xmin would do, but other databases of the server hold it back. An xid is listed from when it is drawn
+# until others see what its transaction did. The lists have its lower 32 bits: the rest is told by our own.
+_OLDEST = text("""
+    SELECT coalesce(min(CAST(:own AS bigint)
+                        - ((:own - CAST(CAST(xid AS text) AS bigint) + 2147483648) & 4294967295) + 2147483648), :own)
+    FROM (SELECT backend_xid AS xid FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+          AND datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+          UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()) AS writing""")
 _KEEP = text("UPDATE event_horizon SET safe_id = :safe_id, next_id = :next_id, next_xid = :next_xid")
 _SAFE = text("SELECT safe_id FROM event_horizon")
 _WRITING = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
@@ -39,14 +48,17 @@ def settle(conn: Connection) -> int:
     """
     if conn.execute(_WRITING).scalar_one():
         raise RuntimeError("the horizon is to be moved in a transaction of its own")
-    drawn = conn.execute(_DRAWN).scalar_one()  # first: the xid that comes next is younger than all ids up to here
+    drawn, known = conn.execute(_DRAWN).scalar_one(), horizon(conn)
+    if known >= drawn:  # nothing is new, and nothing is written
+        return known
+    # Drawn after the last id was looked at, our xid is younger than those of all who drew an id up to there.
     own = conn.execute(_OWN).scalar_one()
     conn.execute(_BEGIN)
     held = conn.execute(_HELD).one_or_none()
     if held is None:  # somebody else is at it
         return horizon(conn)
     safe_id, next_id, next_xid = held
-    oldest = conn.execute(_OLDEST).scalar_one()
+    oldest = conn.execute(_OLDEST, {"own": own}).scalar_one()
     if oldest >= own:  # nobody else writes
         safe_id, next_id, next_xid = max(safe_id, drawn), drawn, own
     elif oldest >= next_xid or next_xid > own:  # what was waited for has ended; or a restore set the xids back

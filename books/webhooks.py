@@ -14,13 +14,17 @@ from books import feed
 from books.history import tell
 from rules.errors import MoveRefused, NotFound
 from rules.events import BY_WHAT
-from rules.webhooks import GIVE_UP, OLD_SECRET, SAID_MAX, again_at
+from rules.webhooks import ENDPOINT_GIVE_UP, OLD_SECRET, RESTED, SAID_MAX, again_at, rests_until
 
 LEASE: Final = timedelta(minutes=2)
 """How long who claimed a delivery may take: longer than all time-outs of a call."""
 PURPOSE: Final = "webhook secret"
 """What the secrets are sealed for."""
 GONE: Final = 410
+PER_ENDPOINT: Final = 5
+"""Deliveries of one endpoint that one claim takes: a slow endpoint leaves room for the others."""
+STEP: Final = 5_000
+"""Deliveries that one step of a replay looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Endpoint:
     state: str
     why: str
     failing_since: datetime | None
+    rests_until: datetime | None
+    replay_since: datetime | None
     created_at: datetime
     created_by: str
 
@@ -73,8 +79,8 @@ def add(
 
 
 _ENDPOINTS: Final = """
-    SELECT w.id, w.url, w.types, c.number AS customer, w.contact, w.state, w.why, w.failing_since, w.created_at,
-           w.created_by
+    SELECT w.id, w.url, w.types, c.number AS customer, w.contact, w.state, w.why, w.failing_since, w.rests_until,
+           w.replay_since, w.created_at, w.created_by
     FROM webhook_endpoints w LEFT JOIN customers c ON c.id = w.customer_id
     WHERE w.state <> 'deleted' AND (CAST(:only AS bigint) IS NULL OR w.customer_id = :only)"""
 _LIST = text(f"{_ENDPOINTS} AND w.id > :after ORDER BY w.id LIMIT :most")
@@ -101,9 +107,13 @@ def _endpoint(row: Row[Any]) -> Endpoint:
 _ROTATE = text("""
     UPDATE webhook_endpoints SET old_sealed = secret_sealed, old_key_id = secret_key_id, old_until = :until,
                                  secret_sealed = :sealed, secret_key_id = :key_id WHERE id = :id""")
-_SET = text(
-    "UPDATE webhook_endpoints SET state = :state, why = :why, failing_since = NULL, told_at = NULL WHERE id = :id"
-)
+# An endpoint is locked before its deliveries, everywhere.
+_LOCK = text("""
+    SELECT state, failing_since, failures FROM webhook_endpoints WHERE id = :id FOR NO KEY UPDATE""")
+_SET = text("""
+    UPDATE webhook_endpoints SET state = :state, why = :why, failing_since = NULL, failures = 0, rests_until = NULL,
+                                 told_at = NULL
+    WHERE id = :id""")
 _PAUSE = text("""
     UPDATE webhook_deliveries SET next_step = NULL, due_at = NULL, lease_token = NULL
     WHERE endpoint_id = :id AND state = 'due'""")
@@ -113,7 +123,8 @@ _RESUME = text("""
 
 
 def rotate(conn: Connection, endpoint_id: int, secret: Sealed, now: datetime, by: str) -> None:
-    """Take a new secret; the one before signs beside it for a day."""
+    """Take a new secret; the one before signs beside it for a day. Raises NotFound."""
+    endpoint(conn, endpoint_id)
     values = {"id": endpoint_id, "sealed": secret.sealed, "key_id": secret.key_id, "until": now + OLD_SECRET}
     conn.execute(_ROTATE, values)
     tell(conn, "webhook.secret_rotated", now, by, f"endpoint {endpoint_id}")
@@ -121,6 +132,7 @@ def rotate(conn: Connection, endpoint_id: int, secret: Sealed, now: datetime, by
 
 def enable(conn: Connection, endpoint_id: int, now: datetime, by: str) -> None:
     """Let a disabled endpoint be told again, of all that it missed first. Raises MoveRefused where it is enabled."""
+    conn.execute(_LOCK, {"id": endpoint_id})
     if endpoint(conn, endpoint_id).state == "enabled":
         raise MoveRefused("The endpoint is enabled.", "Nothing is left to enable.")
     conn.execute(_SET, {"id": endpoint_id, "state": "enabled", "why": ""})
@@ -159,15 +171,26 @@ _ANY = text("""
                    WHERE state = 'enabled' AND cursor < (SELECT last_value FROM events_id_seq))""")
 
 
-def fan_out(conn: Connection, now: datetime) -> int:
-    """Make deliveries of the events behind each endpoint's cursor, and move the cursor in the same breath; how many."""
-    made = 0
-    for row in conn.execute(_BEHIND, {"safe": feed.horizon(conn)}).all():
+def fan_out(conn: Connection, now: datetime) -> bool:
+    """Make deliveries of the events behind each endpoint's cursor, and move the cursor in the same breath.
+
+    Likewise a step of each replay. Says whether there was any to move: another step may follow.
+    """
+    behind = conn.execute(_BEHIND, {"safe": feed.horizon(conn)}).all()
+    for row in behind:
         upto = feed.reach(conn, row.cursor)
         asked = {"id": row.id, "after": row.cursor, "upto": upto, "whats": feed.whats(row.types)}
-        made += conn.execute(FAN_OUT, {**asked, "customer_id": row.customer_id, "now": now}).rowcount
+        conn.execute(FAN_OUT, {**asked, "customer_id": row.customer_id, "now": now})
         conn.execute(_MOVE, {"id": row.id, "upto": upto})
-    return made
+    replaying = conn.execute(_REPLAYING).all()
+    for row in replaying:
+        asked = {"id": row.id, "after": row.replay_after, "upto": row.replay_upto, "since": row.replay_since}
+        step = conn.execute(REPLAY_STEP, {**asked, "now": now, "most": STEP}).one()
+        if step.seen < STEP:
+            conn.execute(_REPLAYED, {"id": row.id})
+        else:
+            conn.execute(_REPLAY_ON, {"id": row.id, "after": step.last})
+    return bool(behind or replaying)
 
 
 # ---- delivering -----------------------------------------------------------------------------------------------------
@@ -185,25 +208,31 @@ class Claimed:
     secrets: tuple[Sealed, ...]
 
 
-# A later event of a payment waits for the earlier ones of the same endpoint.
-CLAIM = text("""
+# A later event of a payment waits for the earlier ones of the same endpoint. Each endpoint has its turn, so that one
+# with much to be told leaves room for the others; one that was rested is tried by one delivery.
+CLAIM = text(f"""
     WITH mine AS (
         UPDATE webhook_deliveries SET due_at = :until, tries = tries + 1, lease_token = :token
         WHERE id IN (
-            SELECT d.id FROM webhook_deliveries d
-            WHERE d.next_step = 'deliver' AND d.due_at <= :now AND NOT EXISTS (
-                SELECT FROM webhook_deliveries e WHERE e.state = 'due' AND e.endpoint_id = d.endpoint_id
-                AND e.payment_id = d.payment_id AND e.event_id < d.event_id)
-            ORDER BY d.due_at LIMIT :most FOR NO KEY UPDATE SKIP LOCKED)
+            SELECT due.id FROM webhook_endpoints w CROSS JOIN LATERAL (
+                SELECT d.id, d.due_at FROM webhook_deliveries d
+                WHERE d.endpoint_id = w.id AND d.next_step = 'deliver' AND d.due_at <= :now AND NOT EXISTS (
+                    SELECT FROM webhook_deliveries e WHERE e.state = 'due' AND e.endpoint_id = d.endpoint_id
+                    AND e.payment_id = d.payment_id AND e.event_id < d.event_id)
+                ORDER BY d.due_at, d.id LIMIT CASE WHEN w.failures < {RESTED} THEN {PER_ENDPOINT} ELSE 1 END
+                FOR NO KEY UPDATE SKIP LOCKED) AS due
+            WHERE w.state = 'enabled' AND (w.rests_until IS NULL OR w.rests_until <= :now)
+            AND w.id <> ALL(CAST(:busy AS bigint[]))
+            ORDER BY due.due_at LIMIT :most)
         RETURNING id, endpoint_id, event_id, lease_token)
     SELECT mine.*, w.url, w.secret_sealed, w.secret_key_id,
            CASE WHEN w.old_until > :now THEN w.old_sealed END AS old_sealed, w.old_key_id
     FROM mine JOIN webhook_endpoints w ON w.id = mine.endpoint_id ORDER BY mine.event_id""")
 
 
-def claim(conn: Connection, most: int, now: datetime) -> list[Claimed]:
-    """At most so many due deliveries, each counted as tried."""
-    asked = {"most": most, "now": now, "until": now + LEASE, "token": secrets.randbits(62)}
+def claim(conn: Connection, most: int, busy: Sequence[int], now: datetime) -> list[Claimed]:
+    """At most so many due deliveries, of no `busy` endpoint, each counted as tried."""
+    asked = {"most": most, "busy": list(busy), "now": now, "until": now + LEASE, "token": secrets.randbits(62)}
     return [_claimed(row) for row in conn.execute(CLAIM, asked)]
 
 
@@ -232,17 +261,21 @@ _ATTEMPT = text("""
     INSERT INTO webhook_attempts (delivery_id, at, status, milliseconds, said)
     VALUES (:id, :now, :status, :milliseconds, :said)""")
 _LOOK = text("""
-    SELECT d.tries, d.began_at, w.state, w.failing_since FROM webhook_deliveries d
-    JOIN webhook_endpoints w ON w.id = d.endpoint_id
-    WHERE d.id = :id AND d.lease_token = :token AND d.state = 'due' FOR NO KEY UPDATE""")
+    SELECT tries, began_at FROM webhook_deliveries
+    WHERE id = :id AND lease_token = :token AND state = 'due' FOR NO KEY UPDATE""")
 _END = text("""
     UPDATE webhook_deliveries SET state = :state, next_step = NULL, due_at = NULL, lease_token = NULL, ended_at = :now
     WHERE id = :id""")
 _AGAIN = text(
     "UPDATE webhook_deliveries SET due_at = :due_at, lease_token = NULL WHERE id = :id AND next_step IS NOT NULL"
 )
-_WORKS = text("UPDATE webhook_endpoints SET failing_since = NULL WHERE id = :id AND failing_since IS NOT NULL")
-_FAILS = text("UPDATE webhook_endpoints SET failing_since = :now WHERE id = :id AND failing_since IS NULL")
+_WORKS = text("""
+    UPDATE webhook_endpoints SET failing_since = NULL, failures = 0, rests_until = NULL
+    WHERE id = :id AND failing_since IS NOT NULL""")
+_FAILS = text("""
+    UPDATE webhook_endpoints SET failing_since = coalesce(failing_since, :now), failures = :failures,
+                                 rests_until = :rests_until
+    WHERE id = :id""")
 
 
 def finish(conn: Connection, one: Claimed, tried: Tried, chance: timedelta, now: datetime, by: str) -> str:
@@ -250,6 +283,7 @@ def finish(conn: Connection, one: Claimed, tried: Tried, chance: timedelta, now:
     words = tried.said.replace("\0", "�")[:SAID_MAX]
     attempt = {"id": one.id, "now": now, "status": tried.status, "milliseconds": tried.milliseconds, "said": words}
     conn.execute(_ATTEMPT, attempt)
+    at = conn.execute(_LOCK, {"id": one.endpoint_id}).one()
     row = conn.execute(_LOOK, {"id": one.id, "token": one.lease_token}).one_or_none()
     if row is None:
         return "passed on"
@@ -257,9 +291,11 @@ def finish(conn: Connection, one: Claimed, tried: Tried, chance: timedelta, now:
         conn.execute(_END, {"id": one.id, "state": "delivered", "now": now})
         conn.execute(_WORKS, {"id": one.endpoint_id})
         return "delivered"
-    conn.execute(_FAILS, {"id": one.endpoint_id, "now": now})
-    failing = row.failing_since is not None and now - row.failing_since >= GIVE_UP
-    if row.state == "enabled" and (tried.status == GONE or failing):
+    failures = at.failures + 1
+    rest = rests_until(failures, now)
+    conn.execute(_FAILS, {"id": one.endpoint_id, "now": now, "failures": failures, "rests_until": rest})
+    failing = at.failing_since is not None and now - at.failing_since >= ENDPOINT_GIVE_UP
+    if at.state == "enabled" and (tried.status == GONE or failing):
         why = "it answered 410 Gone" if tried.status == GONE else f"it took nothing for three days: {words}"
         _disable(conn, one, why, now, by)
         return "disabled"
@@ -334,36 +370,70 @@ def attempts(conn: Connection, delivery_id: int) -> list[Row[Any]]:
     return list(conn.execute(_ATTEMPTS, {"id": delivery_id}))
 
 
-_REPLAY = text("""
+_AFRESH: Final = """
     UPDATE webhook_deliveries d SET state = 'due', next_step = 'deliver', due_at = :now, tries = 0, began_at = :now,
-                                    ended_at = NULL, lease_token = NULL
-    FROM events e WHERE e.id = d.event_id AND d.endpoint_id = :id
-    AND (CAST(:event_id AS bigint) IS NULL OR d.event_id = :event_id)
-    AND (CAST(:since AS timestamptz) IS NULL OR e.at >= :since)""")
+                                    ended_at = NULL, lease_token = NULL"""
+_REPLAY_ONE = text(f"{_AFRESH} WHERE d.endpoint_id = :id AND d.event_id = :event_id")
+_REPLAY_SINCE = text("""
+    UPDATE webhook_endpoints SET replay_since = least(replay_since, :since), replay_after = 0, replay_upto = cursor
+    WHERE id = :id""")
+_REPLAYING = text("""
+    SELECT id, replay_since, replay_after, replay_upto FROM webhook_endpoints
+    WHERE state = 'enabled' AND replay_since IS NOT NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED""")
+REPLAY_STEP = text(f"""
+    WITH step AS (
+        SELECT id, event_id FROM webhook_deliveries WHERE endpoint_id = :id AND event_id > :after AND event_id <= :upto
+        ORDER BY event_id LIMIT :most
+    ), again AS (
+        {_AFRESH} FROM step s JOIN events e ON e.id = s.event_id WHERE d.id = s.id AND e.at >= :since
+    )
+    SELECT count(*) AS seen, max(event_id) AS last FROM step""")
+_REPLAYED = text("""
+    UPDATE webhook_endpoints SET replay_since = NULL, replay_after = NULL, replay_upto = NULL WHERE id = :id""")
+_REPLAY_ON = text("UPDATE webhook_endpoints SET replay_after = :after WHERE id = :id")
 
 
-def replay(
-    conn: Connection, endpoint_id: int, event_id: int | None, since: datetime | None, now: datetime, by: str
-) -> int:
-    """Deliver one event again, or all since a time; how many.
+def replay_one(conn: Connection, endpoint_id: int, event_id: int, now: datetime, by: str) -> None:
+    """Deliver one event again. Raises NotFound where it was never told, MoveRefused where the endpoint is disabled."""
+    _lock_enabled(conn, endpoint_id)
+    if not conn.execute(_REPLAY_ONE, {"id": endpoint_id, "event_id": event_id, "now": now}).rowcount:
+        raise NotFound("The endpoint was told of no such event.", "Its deliveries are listed.")
+    tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: event {event_id}")
 
-    Raises NotFound where there is nothing, MoveRefused where the endpoint is disabled.
+
+def replay_since(conn: Connection, endpoint_id: int, since: datetime, now: datetime, by: str) -> None:
+    """Deliver again what happened since a time and was told by now: the task does it step by step (`fan_out`).
+
+    Raises MoveRefused where the endpoint is disabled.
     """
+    _lock_enabled(conn, endpoint_id)
+    conn.execute(_REPLAY_SINCE, {"id": endpoint_id, "since": since})
+    tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: all since {since.isoformat()}")
+
+
+def _lock_enabled(conn: Connection, endpoint_id: int) -> None:
+    conn.execute(_LOCK, {"id": endpoint_id})
     if endpoint(conn, endpoint_id).state != "enabled":
         raise MoveRefused("The endpoint is disabled.", "Enable it first.")
-    asked = {"id": endpoint_id, "event_id": event_id, "since": since, "now": now}
-    count = conn.execute(_REPLAY, asked).rowcount
-    if not count:
-        raise NotFound("The endpoint was told of no such event.", "Its deliveries are listed.")
-    tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: {count} events")
-    return count
 
 
+# LIMIT makes it one look in the index for each endpoint: EXISTS may be planned as a count of all that is due.
 _DUE = text("""
-    SELECT EXISTS (SELECT FROM webhook_deliveries WHERE next_step IS NOT NULL AND due_at <= :now)
-        OR EXISTS (SELECT FROM webhook_endpoints WHERE state = 'disabled' AND contact <> '' AND told_at IS NULL)""")
+    SELECT EXISTS (
+        SELECT FROM webhook_endpoints w CROSS JOIN LATERAL (
+            SELECT 1 FROM webhook_deliveries d
+            WHERE d.endpoint_id = w.id AND d.next_step = 'deliver' AND d.due_at <= :now LIMIT 1) AS due
+        WHERE w.state = 'enabled' AND (w.rests_until IS NULL OR w.rests_until <= :now))
+    OR EXISTS (SELECT FROM webhook_endpoints WHERE replay_since IS NOT NULL AND state = 'enabled')
+    OR EXISTS (SELECT FROM webhook_endpoints WHERE state = 'disabled' AND contact <> '' AND told_at IS NULL)""")
+_LISTENING = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'enabled')")
 
 
 def due(conn: Connection, now: datetime) -> bool:
     """Whether there is anything for a worker to do."""
     return any_behind(conn) or bool(conn.execute(_DUE, {"now": now}).scalar_one())
+
+
+def listening(conn: Connection) -> bool:
+    """Whether any app wants to be told."""
+    return bool(conn.execute(_LISTENING).scalar_one())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.output import table, tell, with_json, with_name
 from rules.errors import Fault, RequestRefused
+
+if TYPE_CHECKING:
+    from books.webhooks import Sealed
+    from cli.reach import Office
 
 
 @click.group()
@@ -23,9 +28,6 @@ def webhooks() -> None:
 @with_json
 def create(url: str, types: tuple[str, ...], contact: str, by: str) -> None:
     """Register URL, and show its secret: this once."""
-    import secrets
-    from base64 import b64encode
-
     from books import webhooks as hooks
     from cli.reach import office
     from rules.webhooks import check_contact, check_types
@@ -36,12 +38,26 @@ def create(url: str, types: tuple[str, ...], contact: str, by: str) -> None:
         kinds, told = check_types(types), check_contact(contact)
         if isinstance(checked, Fault) or isinstance(kinds, Fault) or isinstance(told, Fault):
             raise RequestRefused([one for one in (checked, kinds, told) if isinstance(one, Fault)])
-        secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
-        sealed = at.vault().seal_text(secret, hooks.PURPOSE)
-        kept = hooks.Sealed(sealed.key_id, sealed.sealed)
+        secret, kept = _drawn(at)
         with at.transaction() as (conn, now):
             made = hooks.add(conn, checked, kinds, None, told, kept, now, by)
     tell({"id": made, "url": checked, "secret": secret}, [secret, f"The secret of endpoint {made}. Keep it now."])
+
+
+@webhooks.command()
+@click.argument("endpoint", type=int)
+@with_name
+@with_json
+def rotate(endpoint: int, by: str) -> None:
+    """Give ENDPOINT a new secret, and show it: this once. The one before signs beside it for 24 hours."""
+    from books import webhooks as hooks
+    from cli.reach import office
+
+    with office() as at:
+        secret, kept = _drawn(at)
+        with at.transaction() as (conn, now):
+            hooks.rotate(conn, endpoint, kept, now, by)
+    tell({"id": endpoint, "secret": secret}, [secret, f"The new secret of endpoint {endpoint}. Keep it now."])
 
 
 @webhooks.command("list")
@@ -118,9 +134,23 @@ def replay(endpoint: int, event: int | None, since: datetime | None, by: str) ->
         raise click.UsageError("Give one of --event and --since.")
     with office() as at:
         with at.transaction() as (conn, now):
-            count = hooks.replay(conn, endpoint, event, since, now, by)
+            if event is not None:
+                hooks.replay_one(conn, endpoint, event, now, by)
+            elif since is not None:
+                hooks.replay_since(conn, endpoint, since, now, by)
         at.wake.webhooks()
-    tell({"deliveries": count}, f"{count} events are delivered again.")
+    of = f"Event {event} is" if since is None else f"All since {since.isoformat()} is"
+    tell({"id": endpoint, "event_id": event, "since": since}, f"{of} delivered again.")
+
+
+def _drawn(at: Office) -> tuple[str, Sealed]:
+    """A new secret, and as it is kept."""
+    from books.webhooks import PURPOSE, Sealed
+    from webhooks.secret import draw
+
+    secret = draw()
+    sealed = at.vault().seal_text(secret, PURPOSE)
+    return secret, Sealed(sealed.key_id, sealed.sealed)
 
 
 VERBS = (webhooks,)

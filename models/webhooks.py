@@ -37,11 +37,17 @@ webhook_endpoints = Table(
     words("why", default=""),
     Column("cursor", BigInteger, nullable=False),  # events up to here have their deliveries
     moment("failing_since"),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # in a row
+    moment("rests_until"),
+    moment("replay_since"),  # what happened since is told again, step by step,
+    Column("replay_after", BigInteger),  # from here
+    Column("replay_upto", BigInteger),  # to here
     moment("told_at"),
     moment("created_at", nullable=False),
     words("created_by"),
     CheckConstraint("state IN ('enabled', 'disabled', 'deleted')", name="state_known"),
     CheckConstraint("num_nonnulls(old_sealed, old_key_id, old_until) IN (0, 3)", name="old_secret_whole"),
+    CheckConstraint("num_nonnulls(replay_since, replay_after, replay_upto) IN (0, 3)", name="replay_whole"),
 )
 """An address that an app registered; its secret is sealed."""
 
@@ -67,7 +73,12 @@ webhook_deliveries = Table(
 )
 """One event for one endpoint; `due` without a step where its endpoint is disabled."""
 
-Index("ix_webhook_deliveries_due", webhook_deliveries.c.due_at, postgresql_where=text("next_step IS NOT NULL"))
+Index(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.due_at,
+    postgresql_where=text("next_step IS NOT NULL"),
+)
 Index(
     "ix_webhook_deliveries_order",
     webhook_deliveries.c.endpoint_id,

@@ -22,6 +22,13 @@ _SECONDS: Final = (5, 60, 300, 1_800, 7_200, 18_000, 36_000)
 _LATER: Final = 43_200
 _SPREAD: Final = 5
 
+ENDPOINT_GIVE_UP: Final = GIVE_UP - timedelta(hours=1)
+"""How long an endpoint may fail: a little less, so that it is disabled before the first of its deliveries is lost."""
+
+RESTED: Final = 5
+"""Failures in a row after which an endpoint is rested, and then tried by one delivery at a time."""
+_RESTS: Final = (60, 300, 1_800)
+
 OLD_SECRET: Final = timedelta(hours=24)
 """How long the secret before a rotation signs beside the new one."""
 
@@ -36,6 +43,13 @@ def again_at(tries: int, began: datetime, now: datetime, chance: timedelta) -> d
         return None
     due_at = now + timedelta(seconds=wait) + (2 * chance - timedelta(seconds=1)) * wait // _SPREAD
     return min(due_at, began + GIVE_UP)
+
+
+def rests_until(failures: int, now: datetime) -> datetime | None:
+    """Until when an endpoint that failed so often in a row is left alone; None: it is not."""
+    if failures < RESTED:
+        return None
+    return now + timedelta(seconds=_RESTS[min(failures - RESTED, len(_RESTS) - 1)])
 
 
 def check_url(url: object) -> str | Fault:
@@ -64,6 +78,7 @@ def check_types(types: object) -> tuple[str, ...] | Fault:
 
 
 _NAT64: Final = ip_network("64:ff9b::/96")
+_NAT64_LOCAL: Final = ip_network("64:ff9b:1::/48")
 
 
 def is_public(address: str) -> bool:
@@ -75,6 +90,8 @@ def is_public(address: str) -> bool:
             inner = IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             found = inner
+    if isinstance(found, IPv6Address) and (found in _NAT64_LOCAL or found.is_site_local):
+        return False
     return found.is_global and not found.is_multicast and not found.is_reserved
 
 

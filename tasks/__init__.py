@@ -4,9 +4,10 @@ Every task can be repeated, reordered or lost: it claims what is due, and findin
 What a task returns is a sentence for Flower.
 """
 
-from tasks import charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch, webhook
+from tasks import apps, charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch, webhook
 
 __all__ = [
+    "apps",
     "charge",
     "confirm",
     "forget",

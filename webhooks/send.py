@@ -33,7 +33,7 @@ class Limits:
 
     connect: int = 5
     read: int = 10
-    total: int = 20
+    total: int = 15
     allow_private: bool = False
 
 
@@ -70,6 +70,8 @@ def send(url: str, headers: dict[str, str], body: str, limits: Limits) -> Answer
         status, said = None, _in_words(error, call)
     finally:
         watch.cancel()
+        watch.join()
+        call.close()
     return Answer(status, int((time.monotonic() - began) * 1000), said)
 
 
@@ -118,10 +120,10 @@ class _Call:
         self.limits = limits
         self.ended = False
         self.refused = ""
-        self._socket: socket.socket | None = None
+        self._line: socket.socket | None = None
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """A connection to the address that was checked. Raises OSError."""
+        """A connection to an address that was checked. Raises OSError."""
         try:
             found = addresses(host, port, self.limits.allow_private)
         except NotAllowed as refusal:
@@ -130,15 +132,31 @@ class _Call:
         except (OSError, UnicodeError) as error:
             self.refused = "the name leads nowhere"
             raise OSError(self.refused) from error
-        self._socket = socket.create_connection((found[0], port), self.limits.connect)
-        return self._socket
+        made = _first(found, port, self.limits.connect)
+        self._line = made.dup()  # TLS takes the socket itself over
+        if self.ended:
+            self.end()
+        return made
 
     def end(self) -> None:
         """End it, whatever it waits for."""
         self.ended = True
-        if self._socket is not None:
+        if self._line is not None:
             with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                self._line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give it back."""
+        if self._line is not None:
+            self._line.close()
+
+
+def _first(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
+    """A connection to the first address that takes one. Raises OSError where none does."""
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), seconds)
+    return socket.create_connection((addresses[-1], port), seconds)
 
 
 class _Adapter(HTTPAdapter):

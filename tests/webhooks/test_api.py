@@ -112,7 +112,7 @@ def test_plans(connection: Connection) -> None:
     found = {node.get("Index Name") for node in nodes(connection, feed.FEED, **asked)}
     assert "pk_events" in found
     now = connection.execute(text("SELECT now()")).scalar_one()
-    claim = {"now": now, "until": now, "token": 1, "most": 10}
+    claim = {"now": now, "until": now, "token": 1, "most": 10, "busy": [7]}
     assert "webhook_deliveries" not in read_whole(connection, webhooks.CLAIM, **claim)
     some = {"id": 1, "before": 2**62, "most": 10}
     assert read_whole(connection, webhooks.DELIVERIES, **some) <= {"webhook_attempts"}

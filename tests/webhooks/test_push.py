@@ -92,11 +92,11 @@ def test_replay(house: House, post: Post, receiver: Receiver) -> None:
     post.tell()
     [one, _] = post.deliveries(endpoint)
     with house.context.transaction() as (conn, now):
-        assert hooks.replay(conn, endpoint, one.event_id, None, now, "ada") == 1
+        hooks.replay_one(conn, endpoint, one.event_id, now, "ada")
     assert post.tell() == {"delivered": 1}
     with house.context.transaction() as (conn, now):
         since = house.row("SELECT min(at) AS at FROM events").at
-        assert hooks.replay(conn, endpoint, None, since, now, "ada") == 2
+        hooks.replay_since(conn, endpoint, since, now, "ada")
     assert post.tell() == {"delivered": 2}
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 2
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
@@ -25,6 +23,7 @@ from web.api.answers import REPLAYED, Made, as_json, moment, write
 from web.api.requests import Asked, Body, IdempotencyKey, asking
 from web.office import At, Id, Office
 from webhooks.address import check
+from webhooks.secret import draw
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhook endpoints"])
 
@@ -76,7 +75,7 @@ def deliveries(at: At, key: Administrator, endpoint_id: Id) -> dict[str, Any]:
 
 @router.delete("/{endpoint_id}", status_code=204)
 def delete(at: At, key: Administrator, endpoint_id: Id) -> Response:
-    """Tell it nothing any more."""
+    """Tell it nothing any more. Needs no Idempotency-Key: there is nothing that could be deleted twice."""
     with at.transaction() as (conn, now):
         webhooks.endpoint(conn, endpoint_id, key.customer_id)
         webhooks.delete(conn, endpoint_id, now, key.by)
@@ -116,7 +115,7 @@ def enable(
 def replay(
     request: Request, at: At, key: Administrator, idempotency_key: IdempotencyKey, body: Body, endpoint_id: Id
 ) -> Response:
-    """Deliver again: the event `event_id`, or all `since` a moment."""
+    """Deliver again: the event `event_id`, or all `since` a moment, step by step."""
     faults = unknown_fields(body, ("event_id", "since"))
     event_id, since = body.get("event_id"), _moment(body.get("since"))
     if event_id is not None and (type(event_id) is not int or not 0 < event_id < 2**63):
@@ -130,15 +129,18 @@ def replay(
 
     def make(conn: Connection, now: datetime) -> Made:
         webhooks.endpoint(conn, endpoint_id, key.customer_id)
-        count = webhooks.replay(conn, endpoint_id, event_id, since, now, key.by)
-        return Made(200, {"deliveries": count}, at.wake.webhooks)
+        if event_id is not None:
+            webhooks.replay_one(conn, endpoint_id, event_id, now, key.by)
+        elif since is not None:
+            webhooks.replay_since(conn, endpoint_id, since, now, key.by)
+        return Made(200, _shown(webhooks.endpoint(conn, endpoint_id)), at.wake.webhooks)
 
     return write(at, request, key, idempotency_key, body, make)
 
 
 def drawn(at: Office) -> tuple[str, Sealed]:
     """A new secret, and as it is kept."""
-    secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+    secret = draw()
     sealed = at.vault.seal_text(secret, webhooks.PURPOSE)
     return secret, Sealed(sealed.key_id, sealed.sealed)
 
@@ -163,7 +165,7 @@ def _moment(said: object) -> datetime | Fault | None:
         found = datetime.fromisoformat(str(said))
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None or found.tzinfo is None or not 1 < found.year < 9999:
         return Fault("since", shown(str(said)), "no moment", "Give a moment by RFC 3339, such as 2026-01-05T09:00:00Z")
     return found
 

@@ -40,7 +40,7 @@ def replay(at: At, user: Supervisor, endpoint_id: Id, fields: Fields) -> Respons
     """Deliver one event again."""
     event_id = _event(fields)
     with at.transaction() as (conn, now):
-        webhooks.replay(conn, endpoint_id, event_id, None, now, user.name)
+        webhooks.replay_one(conn, endpoint_id, event_id, now, user.name)
     at.wake.webhooks()
     return go(_WEBHOOKS, f"Event {event_id} is delivered again.")
 
