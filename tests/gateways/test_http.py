@@ -6,15 +6,19 @@ Told of both transports: requests, for a call that has its thread to itself, and
 from __future__ import annotations
 
 import datetime
+import gc
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path
 
+import certifi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -310,11 +314,10 @@ def test_handshake_reset(kind: type[HttpClient], serve: Serve) -> None:
     assert isinstance(exchange, NotSent)
 
 
-@pytest.fixture(scope="module")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody vouches for."""
+def certificate(file: Path, address: str) -> Path:
+    """A certificate for that IP address which vouches for itself, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -324,9 +327,9 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
     file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
@@ -334,21 +337,49 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_certificate_that_nobody_vouches_for(kind: type[HttpClient], serve: Serve, self_signed: Path) -> None:
-    """E3: TLS is verified: to a server with a certificate of its own making nothing is sent."""
+def _over_tls(file: Path, heard: list[bytes]) -> Callable[[Scripted, socket.socket], None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed)
-    heard: list[bytes] = []
+    context.load_cert_chain(file)
 
     def script(server: Scripted, connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
-            heard.append(secured.recv(100))
+            while request := read_request(secured):
+                heard.append(request)
+                secured.sendall(OK)
 
-    server = serve(script)
+    return script
+
+
+def test_certificate_that_nobody_vouches_for(kind: type[HttpClient], serve: Serve, tmp_path: Path) -> None:
+    """E3: TLS is verified: to a server with a certificate of its own making nothing is sent."""
+    heard: list[bytes] = []
+    server = serve(_over_tls(certificate(tmp_path / "server.pem", "127.0.0.1"), heard))
     exchange = client(kind, server.port, scheme="https").post(b"ACCT=4111111111111111", time.monotonic() + 0.05)
     assert isinstance(exchange, NotSent)
     assert exchange.code in ("SSLCertVerificationError", "peer_failed_verification")
-    assert not any(heard)
+    assert heard == []
+
+
+@pytest.mark.parametrize(("address", "requests"), [("127.0.0.1", 2), ("127.0.0.2", 0)])
+def test_certificate_of_the_bundle(
+    kind: type[HttpClient],
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    requests: int,
+) -> None:
+    """E3: to whom a known authority vouches for it is sent, over one connection; to another host's name it is not."""
+    file, heard = certificate(tmp_path / "server.pem", address), list[bytes]()
+    monkeypatch.setattr(certifi, "where", lambda: str(file))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(file))
+    server = serve(_over_tls(file, heard))
+    talker = client(kind, server.port, scheme="https")
+    patience = 10 if requests else 0.05
+    exchanges = [talker.post(b"a=b", time.monotonic() + patience) for _ in range(2)]
+    assert {type(exchange) for exchange in exchanges} == {Answered if requests else NotSent}
+    assert len(heard) == requests
+    assert len(server.connections) == 1 or not requests
 
 
 # ---- maybe done
@@ -513,6 +544,20 @@ def test_nothing_shows_the_body(kind: type[HttpClient], serve: Serve) -> None:
     assert "411111111111" not in repr(exchange)
     assert "123" not in repr(exchange)
     assert "RESULT" not in repr(Answered(200, {}, "RESULT=0"))
+
+
+def test_nothing_keeps_the_body(kind: type[HttpClient], serve: Serve) -> None:
+    """B61: when a call has ended, neither transport holds its body any more, although the connection is kept."""
+
+    def script(server: Scripted, connection: socket.socket) -> None:
+        while server.take(connection):
+            connection.sendall(OK)
+
+    talker, body = client(kind, serve(script).port), b"ACCT=%d" % 4111111111111111
+    before = sys.getrefcount(body)
+    assert isinstance(talker.post(body, soon()), Answered)
+    gc.collect()
+    assert sys.getrefcount(body) == before
 
 
 # ---- addresses

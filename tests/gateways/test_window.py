@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import partial
@@ -146,6 +147,22 @@ def test_a_loop_that_breaks_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         assert isinstance(result, Broke)
         assert result.where.startswith("KeyError in ")
         assert "4111" not in result.where
+
+
+def test_a_fork_shares_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was forked uses no connection of its parent's; windows of one process share theirs."""
+    used: list[loop.Loop | None] = []
+
+    def one_call() -> None:
+        with Window[int, None](1) as window:
+            window.submit(1, lambda: used.append(loop.current()))
+
+    one_call()
+    one_call()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    one_call()
+    assert used[0] is used[1] is not None
+    assert used[2] not in (used[0], None)
 
 
 def _breaks(_: loop.Loop) -> NoReturn:
