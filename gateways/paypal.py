@@ -177,17 +177,25 @@ _REFUND_ISSUES: Final[dict[str, _Class]] = {
 
 # processor_response.response_code of what was declined. Not listed is Unknown, and by inquiry SOFT_UNLISTED.
 _PROCESSOR: Final[dict[str, DeclineClass | FailureClass]] = {
-    **dict.fromkeys("5920 8000 8110 8220 9100 PPNT PPER".split(), DeclineClass.SOFT_TECHNICAL),
-    **dict.fromkeys(("5120", "PPEL"), DeclineClass.SOFT_DATED),
-    **dict.fromkeys(("0500", "10BR"), DeclineClass.SOFT_GENERIC),
+    **dict.fromkeys("0960 5920 8000 8110 8220 PPNT PPER".split(), DeclineClass.SOFT_TECHNICAL),
+    **dict.fromkeys("5120 5710 PPAX PPEL PPNL".split(), DeclineClass.SOFT_DATED),
+    **dict.fromkeys(("0500", "10BR", "9100"), DeclineClass.SOFT_GENERIC),
     **dict.fromkeys(("5100", "8100"), DeclineClass.SOFT_UNLISTED),
-    **dict.fromkeys("00N7 0390 1330 1335 1380 1382 5110 5170 5190 5400 6300 PCVV PPEF".split(), DeclineClass.NEW_DATA),
-    **dict.fromkeys("0100 5130 5910 5930 7700 7710 9530 PPCT".split(), DeclineClass.OTHER_WAY),
     **dict.fromkeys(
-        "0580 1360 1384 1393 5140 5150 5160 5180 5210 5900 7800 9500 9510 9520 9540 PPFR".split(), DeclineClass.HARD
+        """00N7 0390 1330 1335 1380 1382 5110 5170 5190 5400 5950 6300 PCVV PPAD PPAV PPC2 PPEF
+    PPEX""".split(),
+        DeclineClass.NEW_DATA,
+    ),
+    **dict.fromkeys("0100 5130 5135 5500 5650 5700 5910 5930 7700 7710 9530 PPCT".split(), DeclineClass.OTHER_WAY),
+    **dict.fromkeys(
+        """0580 0R00 1352 1360 1384 1393 5140 5150 5160 5180 5210 5900 7800 9500 9510 9520 9540 PP06 PPAB PPFR
+    PPRN""".split(),
+        DeclineClass.HARD,
     ),
     **dict.fromkeys(
-        "1310 1320 1340 1350 1370 8010 8020 8030 PPMD PPRR PPUA PPTT PPUC PPCE".split(), FailureClass.GATEWAY_SETUP
+        """0890 1300 1310 1312 1317 1320 1340 1350 1370 8010 8020 8030 PPCE PPFV PPII PPMD PPRR PPTT PPUA
+    PPUC""".split(),
+        FailureClass.GATEWAY_SETUP,
     ),
 }
 _NEVER_A_VERDICT: Final = frozenset({"0000", "0800", "1000", "9600", "PPIF"})

@@ -96,17 +96,15 @@ _DECLINES: Final[dict[str, DeclineClass]] = {
         ("insufficient_funds", "card_velocity_exceeded", "withdrawal_count_limit_exceeded"), DeclineClass.SOFT_DATED
     ),
     **dict.fromkeys(
-        ("generic_decline", "do_not_honor", "call_issuer", "no_action_taken", "try_again_later"),
-        DeclineClass.SOFT_GENERIC,
+        ("generic_decline", "do_not_honor", "no_action_taken", "try_again_later"), DeclineClass.SOFT_GENERIC
     ),
     **dict.fromkeys(
         ("issuer_not_available", "processing_error", "reenter_transaction", "approve_with_id"),
         DeclineClass.SOFT_TECHNICAL,
     ),
     **dict.fromkeys(
-        """service_not_allowed transaction_not_allowed not_permitted security_violation card_not_supported
-    currency_not_supported invalid_amount authentication_required incorrect_pin invalid_pin pin_try_exceeded
-    offline_pin_required online_or_offline_pin_required""".split(),
+        """call_issuer card_not_supported currency_not_supported invalid_amount authentication_required incorrect_pin
+    invalid_pin pin_try_exceeded offline_pin_required online_or_offline_pin_required""".split(),
         DeclineClass.OTHER_WAY,
     ),
     **dict.fromkeys(
@@ -116,7 +114,8 @@ _DECLINES: Final[dict[str, DeclineClass]] = {
     ),
     **dict.fromkeys(
         """lost_card stolen_card pickup_card restricted_card fraudulent merchant_blacklist stop_payment_order
-    revocation_of_authorization revocation_of_all_authorizations do_not_try_again testmode_decline""".split(),
+    service_not_allowed transaction_not_allowed not_permitted security_violation revocation_of_authorization
+    revocation_of_all_authorizations do_not_try_again testmode_decline""".split(),
         DeclineClass.HARD,
     ),
 }

@@ -254,13 +254,14 @@ def test_vault_and_network() -> None:
 # ---- declined: the processor's codes
 
 DECLINES = {
-    DeclineClass.SOFT_TECHNICAL: "5920 8000 8110 8220 9100 PPNT PPER",
-    DeclineClass.SOFT_DATED: "5120 PPEL",
-    DeclineClass.SOFT_GENERIC: "0500 10BR",
+    DeclineClass.SOFT_TECHNICAL: "0960 5920 8000 8110 8220 PPNT PPER",
+    DeclineClass.SOFT_DATED: "5120 5710 PPAX PPEL PPNL",
+    DeclineClass.SOFT_GENERIC: "0500 10BR 9100",
     DeclineClass.SOFT_UNLISTED: "5100 8100",
-    DeclineClass.NEW_DATA: "00N7 0390 1330 1335 1380 1382 5110 5170 5190 5400 6300 PCVV PPEF",
-    DeclineClass.OTHER_WAY: "0100 5130 5910 5930 7700 7710 9530 PPCT",
-    DeclineClass.HARD: "0580 1360 1384 1393 5140 5150 5160 5180 5210 5900 7800 9500 9510 9520 9540 PPFR",
+    DeclineClass.NEW_DATA: "00N7 0390 1330 1335 1380 1382 5110 5170 5190 5400 5950 6300 PCVV PPAD PPAV PPC2 PPEF PPEX",
+    DeclineClass.OTHER_WAY: "0100 5130 5135 5500 5650 5700 5910 5930 7700 7710 9530 PPCT",
+    DeclineClass.HARD: "0580 0R00 1352 1360 1384 1393 5140 5150 5160 5180 5210 5900 7800 9500 9510 9520 9540"
+    " PP06 PPAB PPFR PPRN",
 }
 
 
@@ -270,7 +271,10 @@ def test_declined(decline: DeclineClass, code: str) -> None:
     assert answer(declined(code, "02")) == Declined(decline, code, "declined by the processor", CAPTURE, "02")
 
 
-@pytest.mark.parametrize("code", "1310 1320 1340 1350 1370 8010 8020 8030 PPMD PPRR PPUA PPTT PPUC PPCE".split())
+SETUP = "0890 1300 1310 1312 1317 1320 1340 1350 1370 8010 8020 8030 PPMD PPRR PPUA PPTT PPUC PPCE PPFV PPII"
+
+
+@pytest.mark.parametrize("code", SETUP.split())
 def test_declined_for_our_setup(code: str) -> None:
     """R16: a code about the merchant's account is no fault of the card."""
     assert answer(declined(code)) == Failed(FailureClass.GATEWAY_SETUP, code, "declined by the processor")

@@ -232,16 +232,17 @@ def test_replay_without_a_reference() -> None:
 
 DECLINES = {
     DeclineClass.SOFT_DATED: "insufficient_funds card_velocity_exceeded withdrawal_count_limit_exceeded",
-    DeclineClass.SOFT_GENERIC: "generic_decline do_not_honor call_issuer no_action_taken try_again_later",
+    DeclineClass.SOFT_GENERIC: "generic_decline do_not_honor no_action_taken try_again_later",
     DeclineClass.SOFT_TECHNICAL: "issuer_not_available processing_error reenter_transaction approve_with_id",
     DeclineClass.SOFT_UNLISTED: "card_declined a_code_of_next_year",
     DeclineClass.NEW_DATA: "expired_card invalid_account new_account_information_available incorrect_number"
     " invalid_number invalid_expiry_month invalid_expiry_year incorrect_cvc invalid_cvc incorrect_zip",
-    DeclineClass.OTHER_WAY: "service_not_allowed transaction_not_allowed not_permitted security_violation"
-    " card_not_supported currency_not_supported invalid_amount authentication_required incorrect_pin invalid_pin"
-    " pin_try_exceeded offline_pin_required online_or_offline_pin_required",
+    DeclineClass.OTHER_WAY: "call_issuer card_not_supported currency_not_supported invalid_amount"
+    " authentication_required incorrect_pin invalid_pin pin_try_exceeded offline_pin_required"
+    " online_or_offline_pin_required",
     DeclineClass.HARD: "lost_card stolen_card pickup_card restricted_card fraudulent merchant_blacklist"
-    " stop_payment_order revocation_of_authorization revocation_of_all_authorizations do_not_try_again"
+    " stop_payment_order service_not_allowed transaction_not_allowed not_permitted security_violation"
+    " revocation_of_authorization revocation_of_all_authorizations do_not_try_again"
     " testmode_decline",
 }
 
@@ -264,7 +265,8 @@ def test_declined(decline: DeclineClass, code: str) -> None:
         ("generic_decline", "confirm_card_data", DeclineClass.NEW_DATA),
         ("generic_decline", "try_again_later", DeclineClass.SOFT_GENERIC),
         ("insufficient_funds", "try_again_later", DeclineClass.SOFT_DATED),
-        ("not_permitted", "try_again_later", DeclineClass.SOFT_GENERIC),
+        ("card_not_supported", "try_again_later", DeclineClass.SOFT_GENERIC),
+        ("not_permitted", "try_again_later", DeclineClass.HARD),
         ("lost_card", "try_again_later", DeclineClass.HARD),
         ("lost_card", "confirm_card_data", DeclineClass.HARD),
         ("generic_decline", "advice_of_next_year", DeclineClass.SOFT_GENERIC),
