@@ -32,6 +32,8 @@ class Standing:
     outcome_unknown: bool
     reversal_state: str | None  # of the latest one, which is a void's or, of a posted payment, a refund's
     decline_class: str | None = None  # of the latest sale, where it was declined
+    declined_by: str | None = None  # its gateway
+    decline_code: str | None = None
     batch_id: int | None = None
     due_at: datetime | None = None  # the next attempt
     latest_at: datetime | None = None  # when something happened last
@@ -55,12 +57,16 @@ _STANDING = text("""
                SELECT 1 FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown,
            (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state,
-           (SELECT t.decline_class FROM gateway_transactions t
-            WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1) AS decline_class,
+           d.decline_class, d.gateway AS declined_by, d.code AS decline_code,
            (SELECT CASE r.purpose WHEN 'refund' THEN r.amount_minor END FROM reversals r
             WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS refund_minor, p.currency,
            p.batch_id, p.due_at, (SELECT max(e.at) FROM events e WHERE e.payment_id = p.id) AS latest_at
-    FROM payments p WHERE p.id = :id""")
+    FROM payments p
+    LEFT JOIN LATERAL (
+        SELECT t.decline_class, t.gateway, t.code FROM gateway_transactions t
+        WHERE t.payment_id = p.id AND t.operation = 'sale' ORDER BY t.id DESC LIMIT 1
+    ) d ON d.decline_class IS NOT NULL
+    WHERE p.id = :id""")
 
 
 def payment(conn: Connection, payment_id: int, after: int = 0) -> tuple[Standing, list[Happened]]:

@@ -160,6 +160,9 @@ class Payment:
     posted_at: datetime | None
     voided_at: datetime | None
     reversal_state: str | None
+    declined_by: str | None  # the gateway of the latest charge, where a bank's no is why the payment stands as it does
+    decline_code: str | None
+    decline_class: str | None
 
 
 _PAYMENT: Final = """
@@ -168,8 +171,14 @@ _PAYMENT: Final = """
            p.applied_minor,
            p.credited_minor, p.refunded_minor, p.charged_back_minor, p.attempts,
            CASE WHEN p.state = 'retrying' THEN p.due_at END AS next_attempt_at, p.recorded_at, p.posted_at, p.voided_at,
-           (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state
-    FROM payments p JOIN customers c ON c.id = p.customer_id"""
+           (SELECT r.state FROM reversals r WHERE r.payment_id = p.id ORDER BY r.id DESC LIMIT 1) AS reversal_state,
+           d.gateway AS declined_by, d.code AS decline_code, d.decline_class
+    FROM payments p JOIN customers c ON c.id = p.customer_id
+    LEFT JOIN LATERAL (
+        SELECT t.gateway, t.code, t.decline_class FROM gateway_transactions t
+        WHERE p.state IN ('declined', 'retrying') AND t.payment_id = p.id AND t.operation = 'sale'
+        ORDER BY t.id DESC LIMIT 1
+    ) d ON true"""
 _WITHIN: Final = """(CAST(:state AS text) IS NULL OR {0}.state = :state)
     AND (CAST(:method AS text) IS NULL OR {0}.method = :method)
     AND (CAST(:recorded_from AS timestamptz) IS NULL OR {0}.recorded_at >= :recorded_from)

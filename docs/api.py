@@ -110,7 +110,8 @@ A payment that names no `invoices` pays the oldest first; what is left over beco
 numbers, or of `{{"number": "0001", "cap_minor": 500}}`. `card_token` is what `POST /v1/cards` answered: the number is
 forgotten after the payment, unless `keep_card: true` says that the customer agreed to its being kept. `attended: true` says that the payer is
 there and can answer a question of the bank's; `recurring: true`, that the charge is one of a series. An answer of 201 says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
-([states](states.md)). A row of a batch may have an `idempotency_key`; else the batch's key and its number make one.
+([states](states.md)); while it stands as `declined` or `retrying`, `decline` says the code, its class, what it means
+and what to tell clerk and customer. A row of a batch may have an `idempotency_key`; else the batch's key and its number make one.
 
 A list comes as `{{"data": [...], "next": "..."}}`, in the order of ids: {limit} rows, or `limit=` up to {limit_max}. `next`
 is the address of the next page, null at the end. `fields=id,state`, of a list or of one thing, leaves the rest out.

@@ -21,7 +21,9 @@ from books.views import (
     ReversalStatus,
     Story,
 )
+from rules.declines import told
 from rules.money import for_people
+from rules.outcomes import DeclineClass
 
 _PROOF: Final = {
     "started": "no answer is recorded yet",
@@ -182,6 +184,9 @@ def _attempt(attempt: Attempt, zone: ZoneInfo, quoted_max: int | None) -> Sectio
         lines.append(f"{moment(heard.at, zone)} {_HEARD[heard.kind]}: {said}")
     proof = _PROOF if attempt.operation == "sale" else {**_PROOF, **_RETURN_PROOF}
     lines.append(f"It stands as {proof[attempt.state]}{_why(attempt)}.")
+    if attempt.decline_class:
+        advice = told(attempt.gateway, attempt.code, DeclineClass(attempt.decline_class))
+        lines.append(f"It means: {advice.meaning}. {advice.clerk} The customer may hear: {advice.customer}")
     if attempt.next_step and attempt.due_at:
         lines.append(f"The gateway is asked next on {moment(attempt.due_at, zone)}; {attempt.asked} times so far.")
     return Section(

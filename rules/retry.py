@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from rules.calendar import off_rest_days, payday_within
 from rules.cards import Brand, expires_before
+from rules.declines import BY_CLASS
 from rules.errors import shown
 from rules.outcomes import DeclineClass, Declined, Failed, FailureClass
 
@@ -249,7 +250,7 @@ def decide(
     now = now.astimezone(UTC)
     advice = read_advice(decline, card.brand)
     if advice.decline not in _SOFT:
-        return _end(advice.decline, _REASONS[advice.decline], blocks=blocks_card(decline, card.brand))
+        return _end(advice.decline, BY_CLASS[advice.decline].meaning, blocks=blocks_card(decline, card.brand))
     if history.card.blocked:
         return _end(DeclineClass.HARD, "the card was declined for good before", blocks=True)
     if history.attempts >= min(policy.payment_attempts, PAYMENT_ATTEMPTS):
@@ -263,7 +264,7 @@ def decide(
     day = due_at.astimezone(zone).date()
     if expires_before(card.exp_month, card.exp_year, day):
         return _end(DeclineClass.NEW_DATA, f"card expired: it would not be valid on {day}, the day of the next attempt")
-    why = f"{_REASONS[advice.decline]}; attempt {history.attempts + 1} on {day}"
+    why = f"{BY_CLASS[advice.decline].meaning}; attempt {history.attempts + 1} on {day}"
     if advice.wait:
         why += f", since the card's network says to wait {_spell(advice.wait)}"
     clerk, customer = _TEXTS[advice.decline]
@@ -434,19 +435,9 @@ def _spell(wait: timedelta) -> str:
 
 
 def _end(decline: DeclineClass, why: str, *, blocks: bool = False) -> End:
-    clerk, customer = _END_TEXTS[decline]
-    return End(why, clerk, customer, blocks, ran_out=decline in _SOFT)
+    told = BY_CLASS[decline]
+    return End(why, told.clerk, told.customer, blocks, ran_out=decline in _SOFT)
 
-
-_REASONS: Final[dict[DeclineClass, str]] = {
-    DeclineClass.SOFT_TECHNICAL: "the bank could not be reached",
-    DeclineClass.SOFT_DATED: "not enough funds, or the card's limit is reached",
-    DeclineClass.SOFT_GENERIC: "the bank declined without giving a reason",
-    DeclineClass.SOFT_UNLISTED: "the bank declined for a reason that is not in our tables",
-    DeclineClass.NEW_DATA: "the card's data must be corrected first",
-    DeclineClass.OTHER_WAY: "the payer must settle it with the bank first",
-    DeclineClass.HARD: "the card was declined for good",
-}
 
 # For the clerk and for the customer, while it is tried again. A payer is never told of loss, theft or suspicion.
 _TEXTS: Final[dict[DeclineClass, tuple[str, str]]] = {
@@ -465,36 +456,5 @@ _TEXTS: Final[dict[DeclineClass, tuple[str, str]]] = {
     DeclineClass.SOFT_UNLISTED: (
         "It is tried once more by itself; look the code up meanwhile.",
         "Your bank declined the payment. Please call it or use another card; we try again on {day}.",
-    ),
-}
-
-_END_TEXTS: Final[dict[DeclineClass, tuple[str, str]]] = {
-    DeclineClass.SOFT_TECHNICAL: (
-        "Ask the payer for another card or another way to pay.",
-        "Your bank could not be reached. Please use another card or another way to pay.",
-    ),
-    DeclineClass.SOFT_DATED: (
-        "Ask the payer for another card or another way to pay.",
-        "The card's funds or its limit did not allow the payment. Please use another card or another way to pay.",
-    ),
-    DeclineClass.SOFT_GENERIC: (
-        "Ask the payer to call the bank or to use another card.",
-        "Your bank declined without giving a reason. Please call it or use another card.",
-    ),
-    DeclineClass.SOFT_UNLISTED: (
-        "Look the code up, and ask the payer to call the bank or to use another card.",
-        "Your bank declined the payment. Please call it or use another card.",
-    ),
-    DeclineClass.NEW_DATA: (
-        "Ask for the card's number, date and security code again; the old data is not tried any more.",
-        "Please check or renew your card's details.",
-    ),
-    DeclineClass.OTHER_WAY: (
-        "The payer must call the bank or confirm the payment; then try once more, or take another card.",
-        "Please confirm the payment with your bank, or use another card.",
-    ),
-    DeclineClass.HARD: (
-        "Ask for another card; give no reason, and do not try this one again.",
-        "Your bank declined this card. Please use another.",
     ),
 }

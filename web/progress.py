@@ -21,6 +21,7 @@ from starlette.responses import StreamingResponse
 
 from books import batches, follow
 from books.follow import Happened, Standing
+from rules.declines import told
 from rules.money import for_people
 from rules.outcomes import DeclineClass
 from web.office import Office
@@ -91,16 +92,6 @@ _REFUNDED: Final = {
     "refunded": "{sum} was returned to the card.",
     "failed": "The refund of {sum} could not be made. You can ask for it again.",
 }
-TELL: Final = {
-    DeclineClass.SOFT_TECHNICAL: "the bank could not be reached; the card may work later",
-    DeclineClass.SOFT_DATED: "the bank said no for now; it can say why, and another card or a check works at once",
-    DeclineClass.SOFT_GENERIC: "the bank said no without a reason; it can say why, and another card or a check works",
-    DeclineClass.SOFT_UNLISTED: "the bank said no; it can say why, and another card or a check works at once",
-    DeclineClass.NEW_DATA: "number, expiry or security code of the card do not fit; compare them, or take another card",
-    DeclineClass.OTHER_WAY: "the bank wants to hear from its customer first; call it, or take another card",
-    DeclineClass.HARD: "the bank does not take this card; another card or a check works",
-}
-"""What a clerk can tell the customer of a declined card: never why, which is between them and their bank."""
 UNKNOWN: Final = (
     "It is not known yet whether the card was charged. The gateway is asked until it is; do not charge it again."
     " You can go on: you will be told at the top of every page, and it stands in the customer's record."
@@ -226,7 +217,9 @@ def words(standing: Standing, now: datetime, zone: ZoneInfo) -> str:
     if standing.reversal_state in _RETURNED:
         return f"{said} {_RETURNED[standing.reversal_state]}"
     if standing.state in ("declined", "retrying") and standing.decline_class:
-        return f"{said} You can tell the customer: {TELL[DeclineClass(standing.decline_class)]}."
+        decline = DeclineClass(standing.decline_class)
+        advice = told(standing.declined_by or "", standing.decline_code or "", decline)
+        return f"{said} It means: {advice.meaning}. {advice.clerk} You can tell the customer: {advice.customer}"
     return said
 
 

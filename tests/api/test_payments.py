@@ -25,6 +25,27 @@ def test_card_payment(shop: App, house: House) -> None:
     assert {one.by for one in house.rows("SELECT by FROM events WHERE what LIKE 'invoice.created'")} == {"api key shop"}
 
 
+def test_declined_card(shop: App, house: House) -> None:
+    """R16: a decline is told with its code, what that means, and what to say to clerk and customer; else it is null."""
+    shop.bill("C-1", {"A-1": 1250})
+    token = shop.made("/v1/cards", number="4000000000000002", expiry="12/39", customer="C-1")["token"]
+    asked = {**shop.by_card(1250, invoices=["A-1"]), "card_token": token}
+    address = shop.post("/v1/payments", asked).headers["location"]
+    assert shop.get(address).json()["decline"] is None
+    house.work()
+    said = shop.get(address).json()
+    assert said["state"] in ("declined", "retrying")
+    assert said["decline"] == {
+        "code": "05",
+        "class": "soft_generic",
+        "meaning": "do not honour: the bank gives no reason",
+        "advice": {
+            "clerk": "Ask the payer to call the bank or to use another card.",
+            "customer": "Your bank declined without giving a reason. Please call it or use another card.",
+        },
+    }
+
+
 def test_entered_card_counts_once(shop: App, house: House) -> None:
     """C2: the number of a card that was entered for a payment is dropped after it, unless the customer agreed."""
     shop.bill("C-1", {"A-1": 100, "A-2": 100})

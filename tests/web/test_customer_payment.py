@@ -245,7 +245,7 @@ def test_a_decline_says_what_to_tell(clerk: Visitor, books: Books, house: House)
     token = sealed(clerk, DECLINED)
     payment = payment_of(clerk.post(address, **form | {"method": "credit_card", "card_token": token}))
     house.work()
-    assert "You can tell the customer: the bank said no" in told(clerk.get(f"/console/payments/{payment}/progress"))
+    assert "You can tell the customer: Your bank declined" in told(clerk.get(f"/console/payments/{payment}/progress"))
     assert books.one("SELECT balance_minor FROM invoices") == 1000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -108,7 +109,9 @@ def test_when_it_is_tried_again() -> None:
     standing = follow.Standing(1, "retrying", False, None, "soft_dated", due_at=due_at)
     said = progress.words(standing, NOW, NEW_YORK)
     assert "tried again by itself on 2026-03-05 at 09:30" in said
-    assert "You can tell the customer: the bank said no for now" in said
+    assert "You can tell the customer: The card's funds or its limit" in said
+    named = replace(standing, declined_by="plugnpay", decline_code="61")
+    assert "It means: over the card's limit of amount. Another card works now" in progress.words(named, NOW, NEW_YORK)
 
 
 def test_a_slow_gateway(house: House, clerk: Visitor, quick: None) -> None:

@@ -16,6 +16,8 @@ from books import answers
 from books.account import Customer
 from books.api_keys import ApiKey
 from books.lists import Application, Batch, Credit, Invoice, Payment
+from rules.declines import told
+from rules.outcomes import DeclineClass
 from web.api.requests import digest
 from web.office import Office
 
@@ -72,7 +74,8 @@ def _names(of: type, *without: str) -> tuple[str, ...]:
 CUSTOMER: Final = _names(Customer)
 """The fields of a customer, which `fields=` may name; likewise the next ones."""
 INVOICE: Final = _names(Invoice)
-PAYMENT: Final = (*_names(Payment, "card_brand", "card_last_four"), "card")
+PAYMENT_PARTS: Final = ("card_brand", "card_last_four", "declined_by", "decline_code", "decline_class")
+PAYMENT: Final = (*_names(Payment, *PAYMENT_PARTS), "card", "decline")
 CREDIT: Final = _names(Credit)
 APPLICATION: Final = _names(Application)
 BATCH: Final = _names(Batch, "caller")
@@ -92,11 +95,23 @@ def invoice(of: Invoice) -> dict[str, Any]:
 
 
 def payment(of: Payment) -> dict[str, Any]:
-    """A payment; of its card the brand and the last four digits."""
-    said = _plain(of)
-    brand, last_four = said.pop("card_brand"), said.pop("card_last_four")
-    said["card"] = {"brand": brand, "last_four": last_four} if brand else None
+    """A payment; of its card the brand and the last four digits; of a decline what it means and what to say."""
+    said = {name: value for name, value in _plain(of).items() if name not in PAYMENT_PARTS}
+    said["card"] = {"brand": of.card_brand, "last_four": of.card_last_four} if of.card_brand else None
+    said["decline"] = _decline(of)
     return said
+
+
+def _decline(of: Payment) -> dict[str, Any] | None:
+    if of.declined_by is None or of.decline_code is None or of.decline_class is None:
+        return None
+    said = told(of.declined_by, of.decline_code, DeclineClass(of.decline_class))
+    return {
+        "code": of.decline_code,
+        "class": of.decline_class,
+        "meaning": said.meaning,
+        "advice": {"clerk": said.clerk, "customer": said.customer},
+    }
 
 
 def credit(of: Credit) -> dict[str, Any]:

@@ -26,10 +26,12 @@ from rules.cards import Brand
 from rules.charging import WhenOwedLess
 from rules.methods import Method
 from rules.money import AMOUNT_MINOR_MAX, EXPONENTS
+from rules.outcomes import DeclineClass
 from rules.requests import NAME_MAX, WORDS_MAX
 from rules.texts import NOTES_MAX
 from web import problems
 from web.api import batches, requests
+from web.api.answers import PAYMENT_PARTS
 from web.problems import Problem
 
 Schema = dict[str, Any]
@@ -199,10 +201,21 @@ _CARD: Final = {
     "required": ["brand", "last_four"],
     "additionalProperties": False,
 }
+_DECLINE: Final = {
+    "type": ["object", "null"],
+    "properties": {
+        "code": {"type": "string"},
+        "class": {"type": "string", "enum": list(DeclineClass)},
+        "meaning": {"type": "string"},
+        "advice": _object(["clerk", "customer"], clerk={"type": "string"}, customer={"type": "string"}),
+    },
+    "required": ["code", "class", "meaning", "advice"],
+    "additionalProperties": False,
+}
 _ROWS: Final = {
     "Customer": _row(Customer),
     "Invoice": _row(Invoice),
-    "Payment": _row(Payment, "card_brand", "card_last_four", card=_CARD),
+    "Payment": _row(Payment, *PAYMENT_PARTS, card=_CARD, decline=_DECLINE),
     "Credit": _row(Credit),
 }
 _FAULT: Final = _object(

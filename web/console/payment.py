@@ -22,7 +22,9 @@ from books.people import User
 from books.proposals import Proposal
 from books.views import Attempt, ReversalStatus, Story
 from rules.cards import looks_like_card_number
+from rules.declines import Told, told
 from rules.errors import Fault, MoveRefused, RequestRefused
+from rules.outcomes import DeclineClass
 from rules.people import Role, within
 from rules.requests import check_words
 from web.office import At, Id, Office
@@ -116,11 +118,20 @@ def shown(
         customer_id=customer_id,
         decide=to_decide,
         charge=charge,
+        decline=_decline(story),
         supervises=user.role.may(Role.SUPERVISOR),
         cancellable=story.payment.state in CAN_BE_CANCELLED and not story.payment.cancel_wish_by,
         form=said,
         faults=faults,
     )
+
+
+def _decline(story: Story) -> Told | None:
+    """What the bank's no means, where it is why the payment stands as it does."""
+    sales = [one for one in story.attempts if one.operation == "sale"]
+    if story.payment.state not in ("declined", "retrying") or not sales or sales[-1].decline_class is None:
+        return None
+    return told(sales[-1].gateway, sales[-1].code, DeclineClass(sales[-1].decline_class))
 
 
 def _to_decide(conn: Connection, story: Story, user: User) -> ToDecide:
