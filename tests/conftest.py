@@ -21,6 +21,10 @@ _FOR_TESTS = ("DEFRAY_TEST_", "DEFRAY_RECEIVABLES")
 for _name in [name for name in os.environ if name.startswith("DEFRAY_") and not name.startswith(_FOR_TESTS)]:
     del os.environ[_name]
 
+# Else each of the many processes that tests start compiles all of Defray, and each test process rewrites all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 
 def _loopback_only(event: str, arguments: tuple[object, ...]) -> None:
     if event == "socket.getaddrinfo":
