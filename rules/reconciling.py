@@ -208,7 +208,8 @@ def _compare(line: ReportLine, ours: Ours) -> Finding:
     if line.kind is Kind.SALE and line.reference not in (None, ours.reference):
         return Finding(Group.DIFFERS, line, ours, "the gateway's id is ours, the reference beside it is not")
     if ours.voided:
-        return Finding(Group.DIFFERS, line, ours, f"voided here, {line.state} there")
+        after = ": the card was charged after all, give it back at the gateway" if line.state is State.SETTLED else ""
+        return Finding(Group.DIFFERS, line, ours, f"voided here, {line.state} there{after}")
     settled = line.state is State.SETTLED
     if ours.state in _UNDECIDED:
         if settled:

@@ -101,6 +101,22 @@ def test_some_declines_are_never_tried_again(house: House, number: str) -> None:
     assert house.payment(payment).next_step is None
 
 
+def test_no_final_word_before_the_last_attempt(house: House) -> None:
+    """B59: who writes to the payer hears of the first decline at once, and of the end only when no attempt is to come."""
+    house.bill("C-1", {"A": 6000})
+    payment = asked(house, NO_FUNDS)
+    heard = (
+        "SELECT what, count(*) AS times FROM events WHERE what IN ('payment.retrying', 'payment.declined') GROUP BY 1"
+    )
+    assert {row.what: row.times for row in house.rows(heard)} == {"payment.retrying": 1}
+    days_pass(house, 20)
+    open_still = {row.what: row.times for row in house.rows(heard)}
+    assert (house.state(payment), open_still.get("payment.declined")) == ("retrying", None)
+    days_pass(house, 20)
+    assert house.state(payment) == "declined"
+    assert {row.what: row.times for row in house.rows(heard)} == {"payment.retrying": 5, "payment.declined": 1}
+
+
 def test_a_payment_ends_after_its_last_attempt(house: House) -> None:
     """R16: the schedule ends: six attempts for no funds, five for a plain no, each day apart, then declined."""
     for customer, number, attempts in (("C-1", NO_FUNDS, 6), ("C-2", NOT_HONOURED, 5)):

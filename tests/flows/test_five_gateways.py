@@ -163,10 +163,14 @@ def test_two_that_look_alike(house: House) -> None:
 
 
 def test_declined_then_approved(house: House) -> None:
-    """R16, B56, B73: declined for funds, tried again days later under a reference and a key of its own, and paid."""
+    """R16, B56, B59, B73: declined for funds, days later tried again under a reference and a key of its own, and paid.
+
+    Nobody is told meanwhile that it has ended.
+    """
     payment = asked(house, FUNDS_LATER)
     house.work()
     assert (house.state(payment), house.sales(payment)) == ("retrying", ["declined"])
+    assert house.rows("SELECT FROM events WHERE what = 'payment.declined'") == []
     assert house.invoices() == {"A": ("pending", AMOUNT)}
     days_pass(house, 10, 20)
     assert house.sales(payment) == ["declined", "approved"]

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from books import dispute, reconcile, refund
+from books import dispute, reconcile, refund, reverse
+from books.outcome import Heard
 from books.reconcile import Difference, Reading, Source
 from reports import FORMS
 from reports.file import look_over
+from rules.outcomes import Approved, Evidence
 from sandbox.client import SandboxProcess, close
 from tests.flows.house import VISA, House, at_once, build, card, refused_by_the_database, settings_for
 
@@ -240,6 +242,23 @@ def test_a_voided_sale_is_not_missing_there(house: House, gateway: str, tmp_path
     reading, differences = compare(house, gateway, the_report(house, gateway, tmp_path))
     assert findings(differences) == []
     assert groups(reading)["matched", "sale"] == (1, 2000)
+
+
+@pytest.mark.parametrize("gateway", ["payflow", "plugnpay", "authorizenet"], indirect=True)
+def test_a_voided_sale_that_settled_all_the_same(house: House, gateway: str, tmp_path: Path) -> None:
+    """B74: the void was accepted, and the batch took the sale anyway: it is shown, to be returned, and nothing moves."""
+    [payment] = charged(house, 1000)
+    house.void(payment)
+    with house.context.transaction() as (conn, moment):
+        [send] = reverse.begin_voids(conn, payment, 1, house.context.terms, moment)
+    with house.context.transaction() as (conn, moment):
+        heard = Heard(send.transaction_id, send.lease_token, Approved(send.sale_transaction_id), Evidence(200, {}))
+        reverse.finish(conn, [heard], house.context.terms, moment, "defray")
+    before = house.reversal(payment).state, house.ledger()
+    _, differences = compare(house, gateway, the_report(house, gateway, tmp_path))
+    assert findings(differences) == [("differs", payment)]
+    assert "voided here, settled there: the card was charged after all" in differences[0].why
+    assert (house.reversal(payment).state, house.ledger()) == before == ("voided", house.ledger())
 
 
 def test_what_is_near_the_end_is_left_to_the_next_report(house: House, gateway: str, tmp_path: Path) -> None:
