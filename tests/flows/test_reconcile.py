@@ -246,7 +246,7 @@ def test_a_voided_sale_is_not_missing_there(house: House, gateway: str, tmp_path
 
 @pytest.mark.parametrize("gateway", ["payflow", "plugnpay", "authorizenet"], indirect=True)
 def test_a_voided_sale_that_settled_all_the_same(house: House, gateway: str, tmp_path: Path) -> None:
-    """B74: the void was accepted, and the batch took the sale anyway: it is shown, to be returned, and nothing moves."""
+    """B74: the void was accepted, and the batch took the sale anyway: it is shown, and nothing moves by itself."""
     [payment] = charged(house, 1000)
     house.void(payment)
     with house.context.transaction() as (conn, moment):
