@@ -48,8 +48,8 @@ def settle(conn: Connection) -> int:
     """
     if conn.execute(_WRITING).scalar_one():
         raise RuntimeError("the horizon is to be moved in a transaction of its own")
-    drawn, known = conn.execute(_DRAWN).scalar_one(), horizon(conn)
-    if known >= drawn:  # nothing is new, and nothing is written
+    last, known = drawn(conn), horizon(conn)
+    if known >= last:  # nothing is new, and nothing is written
         return known
     # Drawn after the last id was looked at, our xid is younger than those of all who drew an id up to there.
     own = conn.execute(_OWN).scalar_one()
@@ -60,12 +60,17 @@ def settle(conn: Connection) -> int:
     safe_id, next_id, next_xid = held
     oldest = conn.execute(_OLDEST, {"own": own}).scalar_one()
     if oldest >= own:  # nobody else writes
-        safe_id, next_id, next_xid = max(safe_id, drawn), drawn, own
+        safe_id, next_id, next_xid = max(safe_id, last), last, own
     elif oldest >= next_xid or next_xid > own:  # what was waited for has ended; or a restore set the xids back
         safe_id = max(safe_id, next_id) if next_xid <= own else safe_id
-        next_id, next_xid = drawn, own
+        next_id, next_xid = last, own
     conn.execute(_KEEP, {"safe_id": safe_id, "next_id": next_id, "next_xid": next_xid})
     return int(safe_id)
+
+
+def drawn(conn: Connection) -> int:
+    """The last id that any transaction drew, whatever became of it."""
+    return int(conn.execute(_DRAWN).scalar_one())
 
 
 def horizon(conn: Connection) -> int:

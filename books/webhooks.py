@@ -159,16 +159,12 @@ FAN_OUT = text("""
     AND (CAST(:customer_id AS bigint) IS NULL OR customer_id = :customer_id) ORDER BY id
     ON CONFLICT (endpoint_id, event_id) DO NOTHING""")
 _MOVE = text("UPDATE webhook_endpoints SET cursor = :upto WHERE id = :id")
+_ANY = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'enabled' AND cursor < :drawn)")
 
 
 def any_behind(conn: Connection) -> bool:
     """Whether an endpoint has not been told of all that is complete."""
-    return bool(conn.execute(_ANY).scalar_one())
-
-
-_ANY = text("""
-    SELECT EXISTS (SELECT FROM webhook_endpoints
-                   WHERE state = 'enabled' AND cursor < (SELECT last_value FROM events_id_seq))""")
+    return bool(conn.execute(_ANY, {"drawn": feed.drawn(conn)}).scalar_one())
 
 
 def fan_out(conn: Connection, now: datetime) -> bool:
