@@ -60,6 +60,8 @@ def said_of(line: Line, currency: str) -> str:
     match line.kind:
         case Kind.BILLED:
             return f"Invoice {line.invoice}, due {line.due_date}"
+        case Kind.BILLING_VOIDED:
+            return f"Invoice {line.invoice} void"
         case Kind.POSTED:
             return f"{payment}, {paid_by(line)}"
         case Kind.CREDIT_APPLIED:
