@@ -200,9 +200,8 @@ def _adopt(at: Office, report_id: int, yes: bool, by: str) -> int:
     with at.reading() as (conn, _):
         found = adopt.pairs(conn, report_id)
     for one in found:
-        note(
-            f"Line {one.line}, {for_people(one.amount_minor, one.currency)}, fits payment {one.payment_id} and no other."
-        )
+        amount = for_people(one.amount_minor, one.currency)
+        note(f"Line {one.line}, {amount}, fits payment {one.payment_id} and no other.")
     question = f"Record {counted(len(found), 'charge')} as made for these payments?"
     if not found or not (yes or click.confirm(question, err=True)):
         return 0

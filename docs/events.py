@@ -9,6 +9,7 @@ from rules.events import TYPES
 
 SAMPLE: Final = """from standardwebhooks.webhooks import Webhook
 
+
 def read(secret: str, headers: dict[str, str], body: bytes) -> dict:
     return Webhook(secret).verify(body, headers)  # raises WebhookVerificationError
 """
