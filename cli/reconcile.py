@@ -249,7 +249,10 @@ def _words(
             f" {applied['review']:,}, charges to give back {applied['reversals']:,}, refunds {applied['refunds']:,}."
         )
     yield ""
-    yield _end(left)
+    if not rows and reading.to_at is None:
+        yield "Nothing was compared: it tells of no span. --from and --to say which it is of."
+    else:
+        yield _end(left)
 
 
 def _end(left: dict[str, int]) -> str:

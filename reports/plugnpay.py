@@ -50,23 +50,35 @@ def _read(row: Row, zone: tzinfo) -> ReportLine | None:
 
 
 def _records(blocks: Iterator[str]) -> Iterator[Mapping[str, str]]:
-    """The records of an answer, each in a field of its own (`a00001=trans_date%3d...`). Raises RequestRefused."""
-    rest, promised = "", False
-    for block in blocks:
-        *whole, rest = (rest + block).split("&")
-        for pair in whole:
-            promised = promised or pair.strip() == "FinalStatus=success"
-            yield from _record(pair)
-    yield from _record(rest.strip())
-    if not promised and rest.strip() != "FinalStatus=success":
+    """The records of an answer, each in a field of its own (`a00001=trans_date%3d...`).
+
+    Raises RequestRefused where the answer is none, or holds another number of records than it promised: it was cut.
+    """
+    promised: dict[str, str] = {}
+    count = 0
+    for name, value in _pairs(blocks):
+        if len(name) > 1 and name[0] == "a" and name[1:].isdecimal():
+            count += 1
+            yield dict(parse_qsl(unquote_plus(value), keep_blank_values=True))
+        elif name in ("FinalStatus", "num-txns"):
+            promised[name] = value
+    if promised.get("FinalStatus") != "success":
         problem = "not the answer of a query that worked: it has no FinalStatus=success"
+        raise RequestRefused([Fault("answer", "", problem, "Ask the gateway again")])
+    if promised.get("num-txns", str(count)) != str(count):
+        problem = f"cut short: of {promised['num-txns'][:20]} records it has {count:,}"
         raise RequestRefused([Fault("answer", "", problem, "Ask the gateway again")])
 
 
-def _record(pair: str) -> Iterator[Mapping[str, str]]:
-    name, _, value = pair.partition("=")
-    if len(name) > 1 and name[0] == "a" and name[1:].isdecimal():
-        yield dict(parse_qsl(unquote_plus(value), keep_blank_values=True))
+def _pairs(blocks: Iterator[str]) -> Iterator[tuple[str, str]]:
+    rest = ""
+    for block in blocks:
+        *whole, rest = (rest + block).split("&")
+        for pair in whole:
+            name, _, value = pair.strip().partition("=")
+            yield name, value
+    name, _, value = rest.strip().partition("=")
+    yield name, value
 
 
 FORM: Final = Form(

@@ -96,6 +96,20 @@ def test_a_row_cut_short_is_no_total(tmp_path: Path) -> None:
         read(tmp_path, "payflow", "Transaction ID,Time,Type,Amount\nTotal,,,5.00\nA1,2026-03-02 10:15:00,Sa")
 
 
+def test_an_answer_cut_short_agrees_with_nothing(tmp_path: Path) -> None:
+    """B2: an answer of Plug'n Pay's that ends before the records that it promised is refused."""
+    told = "trans_date%3D20260302%26operation%3Dpostauth%26FinalStatus%3Dsuccess%26card-amount%3D12.00%26orderID%3D"
+    one = f"a00000={told}{REFERENCE}"
+    assert len(read(tmp_path, "plugnpay", f"FinalStatus=success&num-txns=1&{one}")) == 1
+    for cut in (
+        f"FinalStatus=success&num-txns=2&{one}",
+        "FinalStatus=success&num-txns=2",
+        "FinalStatus=success&num-txns=2&a0",
+    ):
+        with pytest.raises(RequestRefused, match="cut short"):
+            read(tmp_path, "plugnpay", cut)
+
+
 def test_plugnpay(tmp_path: Path) -> None:
     """B2: Plug'n Pay's records: a sale settles by its postauth, a return names its sale's orderID."""
     head = "trans_date,operation,FinalStatus,card-amount,currency,orderID\n"
