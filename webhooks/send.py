@@ -31,9 +31,9 @@ from webhooks.address import NotAllowed, addresses
 class Limits:
     """Seconds for connecting, for each word of the answer, and in all; whether private addresses are allowed."""
 
-    connect: int = 5
-    read: int = 10
-    total: int = 15
+    connect: float = 5
+    read: float = 10
+    total: float = 15
     allow_private: bool = False
 
 
@@ -72,6 +72,8 @@ def send(url: str, headers: dict[str, str], body: str, limits: Limits) -> Answer
         watch.cancel()
         watch.join()
         call.close()
+    if call.ended:  # what was cut off may look like an end
+        status, said = None, f"no answer within {limits.total:g} seconds"
     return Answer(status, int((time.monotonic() - began) * 1000), said)
 
 
@@ -99,8 +101,6 @@ def _post(call: _Call, url: str, headers: dict[str, str], body: str) -> tuple[in
 def _in_words(error: Exception, call: _Call) -> str:
     if call.refused:
         return call.refused
-    if call.ended:
-        return f"no answer within {call.limits.total} seconds"
     match error:
         case requests.exceptions.InvalidSchema():
             return "only https is allowed"
@@ -109,7 +109,7 @@ def _in_words(error: Exception, call: _Call) -> str:
         case requests.exceptions.ConnectTimeout():
             return "no connection in time"
         case requests.exceptions.Timeout():
-            return f"no answer within {call.limits.read} seconds"
+            return f"no answer within {call.limits.read:g} seconds"
     return f"no connection, or it broke ({type(error).__name__})"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,11 +16,11 @@ import pytest
 from books import feed
 from books import webhooks as hooks
 from tasks import webhook
-from tests.flows.conftest import house, sandbox, sandbox_process, story
+from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import House
 from webhooks.send import Limits
 
-__all__ = ["house", "sandbox", "sandbox_process", "story"]
+__all__ = ["house", "sandbox", "sandbox_process"]
 
 SECRET = "whsec_" + "QUJD" * 8
 
@@ -31,8 +33,11 @@ class Receiver:
     status: int = 204
     body: bytes = b""
     hang: bool = False
+    drip: bool = False
+    dripped_out: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -44,6 +49,13 @@ class Receiver:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """The app that is told."""
+    with receiving() as kept:
+        yield kept
+
+
+@contextmanager
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """An app that is told, until the block ends."""
     kept = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,6 +64,13 @@ def receiver() -> Iterator[Receiver]:
             kept.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
             if kept.hang:
                 kept.released.wait(10)
+                return
+            if kept.drip:
+                for drop in b"HTTP/1.1 200 OK\r\nx: " + b"x" * 500:
+                    self.wfile.write(bytes([drop]))
+                    if kept.released.wait(0.02):
+                        return
+                kept.dripped_out = True
                 return
             self.send_response(kept.status)
             for name, value in kept.headers.items():
@@ -63,7 +82,17 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            with suppress(OSError):  # the other side has hung up
+                secured = tls.wrap_socket(request, server_side=True) if tls else request
+                super().finish_request(secured, client_address)
+                secured.close()
+
+    if tls:
+        tls.sni_callback = lambda _socket, name, _context: kept.names.append(name)
+
+    server = Server(("127.0.0.1", 0), Handler)
     kept.port = server.server_port
     thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
     thread.start()

@@ -15,10 +15,11 @@ from docs import events as docs_events
 from rules.apps import Scope
 from tests.api.conftest import App, client, fields_of, new_app, problem, settings, shop
 from tests.books.plans import nodes, read_whole
+from tests.flows.conftest import story
 from tests.flows.house import House
 from tests.webhooks.conftest import complete
 
-__all__ = ["client", "new_app", "settings", "shop"]
+__all__ = ["client", "new_app", "settings", "shop", "story"]
 URL = "https://93.184.216.34/hooks"
 
 

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, create_engine, text
 
 from books import feed
 from rules.events import BY_WHAT
+from tests.flows.conftest import story
 from tests.flows.house import VISA, House, card
 from tests.webhooks.conftest import complete
 
+__all__ = ["story"]
 LOST = "4000000000009987"
 _WRITE = text("""
     WITH c AS (INSERT INTO customers (number, name, created_at) VALUES (:number, 'x', now()) RETURNING id)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import threading
 
-import pytest
 from standardwebhooks.webhooks import Webhook
 
 from books import feed
 from books import webhooks as hooks
+from tests.flows.conftest import story
 from tests.flows.house import VISA, House, card
 from tests.webhooks.conftest import SECRET, Post, Receiver, complete
-from webhooks import address
-from webhooks.send import Limits, send
+
+__all__ = ["story"]
 
 
 def types(receiver: Receiver) -> list[str]:
@@ -126,48 +126,6 @@ def test_gone(house: House, post: Post, receiver: Receiver) -> None:
     receiver.status = 410
     assert post.tell() == {"disabled": 1}
     assert "410" in post.found(endpoint).why
-
-
-def test_bad_answers(receiver: Receiver) -> None:
-    """A redirect is not followed, a hanging answer is ended, a closed port is said in words."""
-    receiver.status, receiver.headers = 302, {"Location": receiver.url}
-    allowed = Limits(read=5, total=1, allow_private=True)
-    assert send(receiver.url, {}, "{}", allowed).status == 302
-    assert len(receiver.got) == 1
-    receiver.hang = True
-    answer = send(receiver.url, {}, "{}", allowed)
-    assert answer.status is None
-    assert "no answer within" in answer.said
-    assert send("http://127.0.0.1:9/", {}, "{}", allowed).status is None
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "[fe80::1]", "[fd00::1]",
-     "169.254.169.254", "10.1.2.3", "100.64.0.1", "0.0.0.0", "localhost", "[64:ff9b::7f00:1]"],
-)  # fmt: skip
-def test_private(host: str) -> None:
-    """SSRF: no private, loopback or link-local address, however it is written: at registration and at delivery."""
-    assert not isinstance(address.check(f"https://{host}/x", False), str)
-    answer = send(f"https://{host}/x", {}, "{}", Limits())
-    assert answer.status is None
-    assert "not public" in answer.said
-    assert send(f"http://{host}/x", {}, "{}", Limits()).said == "only https is allowed"
-
-
-def test_rebinding(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
-    """A name that was public when it was registered and leads here now is not connected to."""
-    asked: list[str] = []
-
-    def resolve(host: str, port: int, **_: object) -> list[object]:
-        asked.append(host)
-        return [(2, 1, 6, "", ("93.184.216.34" if len(asked) == 1 else "127.0.0.1", port))]
-
-    monkeypatch.setattr("webhooks.address.socket.getaddrinfo", resolve)
-    url = f"https://shop.example:{receiver.port}/hooks"
-    assert address.check(url, False) == url
-    assert "not public" in send(url, {}, "{}", Limits()).said
-    assert (len(asked), receiver.got) == (2, [])
 
 
 def test_out_of_order(house: House) -> None:
