@@ -49,6 +49,7 @@ class Begun:
     by_token: bool
     stored: SealedToken | None
     network_reference: str
+    first_amount_minor: int | None  # of the sale that the network calls so, where it is of the same currency
 
 
 # What each payment was meant for owes now, what overlapping charges are under way (R8, R8a), how often its card was
@@ -330,6 +331,7 @@ def to_send(
         by_token=sale.by_token,
         stored=card.token if card and sale.by_token else None,
         network_reference=card.network_reference if card else "",
+        first_amount_minor=card.first_amount_minor if card and card.currency == sale.currency else None,
     )
 
 

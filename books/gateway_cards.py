@@ -29,6 +29,8 @@ class GatewayCard:
     token: SealedToken | None
     network_reference: str
     refused: bool
+    first_amount_minor: int  # of the sale by which it was kept
+    currency: str
 
     @property
     def stands_in(self) -> bool:
@@ -46,7 +48,8 @@ class ToKeep:
     network_reference: str
 
 
-_COLUMNS = "id, card_token, gateway, account, key_id, sealed, network_reference, refused_at IS NOT NULL AS refused"
+_COLUMNS = """id, card_token, gateway, account, key_id, sealed, network_reference, refused_at IS NOT NULL AS refused,
+    first_amount_minor, currency"""
 _OF = text(f"SELECT {_COLUMNS} FROM gateway_cards WHERE card_token = ANY(CAST(:tokens AS text[]))")
 _BY_ID = text(f"SELECT {_COLUMNS} FROM gateway_cards WHERE id = ANY(CAST(:ids AS bigint[]))")
 # Of two sales at once the first one counts, and its token is never changed.
@@ -128,4 +131,4 @@ def forget(conn: Connection, card_tokens: Sequence[str]) -> None:
 
 def _card(row: Row[Any]) -> GatewayCard:
     token = None if row.sealed is None else SealedToken(row.key_id, bytes(row.sealed))
-    return GatewayCard(row.id, token, row.network_reference, row.refused)
+    return GatewayCard(row.id, token, row.network_reference, row.refused, row.first_amount_minor, row.currency)

@@ -474,9 +474,7 @@ def _sale_members(sale: Sale) -> dict[str, Any]:
         "billTo": _bill_to(sale),
         "transactionSettings": {"setting": settings},
         "processingOptions": _processing_options(sale),
-        "subsequentAuthInformation": _filled(
-            originalNetworkTransId=plain(sale.network_reference, 255) if sale.unattended else ""
-        ),
+        "subsequentAuthInformation": _first_sale(sale) if sale.unattended else {},
     }
     return {name: value for name, value in members.items() if value}
 
@@ -519,6 +517,14 @@ def _processing_options(sale: Sale) -> dict[str, bool]:
     if sale.recurring:
         return {"isFirstRecurringPayment": True}
     return {"isFirstSubsequentAuth": True} if sale.keep_card else {}
+
+
+def _first_sale(sale: Sale) -> dict[str, str]:
+    """What the network called the sale by which the card was kept, and its amount (C4); no reason is named."""
+    if not sale.network_reference:
+        return {}
+    amount = "" if sale.first_amount_minor is None else to_decimal(sale.first_amount_minor, sale.currency)
+    return _filled(originalNetworkTransId=plain(sale.network_reference, 255), originalAuthAmount=amount)
 
 
 def _filled(**members: str) -> dict[str, str]:

@@ -26,9 +26,9 @@ class Sale:
     """Charge a card, or reserve the amount. `send_by` is on the monotonic clock: past it nothing is sent (E1).
 
     `reference` is our merchant reference (E2), in [10**18, 36**12). Exactly one of `card` and `stored_card` is given.
-    The last four say what the networks want to know of a card that is kept (C4): that it is one of a series; that
+    The last five say what the networks want to know of a card that is kept (C4): that it is one of a series; that
     nobody is there who could answer a question; that a token for later is wanted, which the payer agreed to; and what
-    the network called the sale by which the card was kept.
+    the network called the sale by which the card was kept, and its amount in minor units of `currency`.
     """
 
     reference: int
@@ -42,6 +42,7 @@ class Sale:
     unattended: bool = False
     keep_card: bool = False
     network_reference: str = ""
+    first_amount_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ TRAITS: Final = Traits(
     currencies=(TWO_DECIMALS - {"MGA"}) | _NO_DECIMALS | _THREE_DECIMALS,
     amount_minor_max=99_999_999,  # eight digits
     appears_within=timedelta(minutes=10),  # lists are consistent at once: our caution
-    replay_window=timedelta(hours=24),  # an idempotency key is kept at least so long
+    replay_window=timedelta(hours=23),  # an idempotency key is kept for at least 24 hours: less a margin for sending
     voids=Voids.NEVER,
     void_undoes_latest=False,
     refunds=Refunds.MANY,

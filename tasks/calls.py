@@ -27,6 +27,7 @@ def sale(begun: Begun, card: Card | str, send_by: float) -> Sale:
         unattended=begun.unattended,
         keep_card=begun.keep_card,
         network_reference=begun.network_reference,
+        first_amount_minor=begun.first_amount_minor,
     )
 
 

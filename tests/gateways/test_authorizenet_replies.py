@@ -1061,10 +1061,10 @@ def settings_of(sent: dict[str, Any]) -> dict[str, str]:
 )
 def test_indicators(told: dict[str, Any], options: str | None, recurring: bool, network: bool) -> None:
     """C4: what the networks want to know of a kept card is told; with nobody there, no code is sent."""
-    sent = sent_with(network_reference="016153570198200", **told)
+    sent = sent_with(network_reference="016153570198200", first_amount_minor=6150, **told)
     assert sent.get("processingOptions") == ({options: True} if options else None)
     assert settings_of(sent).get("recurringBilling") == ("true" if recurring else None)
-    expected = {"originalNetworkTransId": "016153570198200"} if network else None
+    expected = {"originalNetworkTransId": "016153570198200", "originalAuthAmount": "61.50"} if network else None
     assert sent.get("subsequentAuthInformation") == expected
     if "payment" in sent:
         assert ("cardCode" in sent["payment"]["creditCard"]) is not told.get("unattended", False)
