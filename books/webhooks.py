@@ -414,7 +414,7 @@ def _lock_enabled(conn: Connection, endpoint_id: int) -> None:
 
 
 # LIMIT makes it one look in the index for each endpoint: EXISTS may be planned as a count of all that is due.
-_DUE = text("""
+DUE = text("""
     SELECT EXISTS (
         SELECT FROM webhook_endpoints w CROSS JOIN LATERAL (
             SELECT 1 FROM webhook_deliveries d
@@ -427,7 +427,7 @@ _LISTENING = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'e
 
 def due(conn: Connection, now: datetime) -> bool:
     """Whether there is anything for a worker to do."""
-    return any_behind(conn) or bool(conn.execute(_DUE, {"now": now}).scalar_one())
+    return any_behind(conn) or bool(conn.execute(DUE, {"now": now}).scalar_one())
 
 
 def listening(conn: Connection) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from books import api_keys, clock, credit, people, proposals, void
+from books import api_keys, clock, credit, feed, people, proposals, void, webhooks
 from books.people import SecondFactor
 from producer import Producer
 from rules.apps import Scope
@@ -199,6 +199,15 @@ def everything(office: Office, counter: Producer) -> Everything:
         for name in ("shop", "old shop"):
             api_keys.add(conn, name, f"of the {name}", tuple(Scope), office.number(customer), now, "ada")
         api_keys.revoke(conn, "old shop", now, "ada")
+    with office.engine.begin() as conn:
+        feed.settle(conn)
+    with office.engine.begin() as conn:  # of a private address: nothing is sent
+        kept = webhooks.Sealed("none", b"sealed")
+        for name in ("told", "dead"):
+            made = webhooks.add(conn, f"https://127.0.0.1/{name}", (), None, "", kept, now, "ada")
+            conn.exec_driver_sql(f"UPDATE webhook_endpoints SET cursor = 0 WHERE id = {made}")
+        webhooks.fan_out(conn, now)
+        conn.exec_driver_sql(f"UPDATE webhook_endpoints SET state = 'disabled' WHERE id = {made}")
     until(
         lambda: office.one("SELECT count(*) FROM reversals WHERE state = 'refund_awaiting_approval'"),
         "it is asked whether to return the amount",

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from sqlalchemy import Connection, text
 from standardwebhooks.webhooks import Webhook
 
@@ -68,15 +67,62 @@ def test_endpoints(shop: App, new_app: Callable[..., App], house: House) -> None
     assert problem(new_app("reader", Scope.READ).get(path)) == (403, "not-allowed")
     deleted = shop.client.delete(path, headers={"Authorization": f"Bearer {shop.secret}"})
     assert deleted.status_code == 204
+    acts = house.row("SELECT count(*) AS n FROM events WHERE what = 'webhook.deleted'").n
+    again = shop.client.delete(path, headers={"Authorization": f"Bearer {shop.secret}"})
+    assert (problem(again), acts) == ((404, "not-found"), 1)
+    assert house.row("SELECT count(*) AS n FROM events WHERE what = 'webhook.deleted'").n == 1
     assert problem(shop.get(path)) == (404, "not-found")
 
 
-@pytest.mark.parametrize(
-    "url", ["http://93.184.216.34/", "https://127.0.0.1/", "https://u:p@93.184.216.34/", "x", None]
-)
-def test_wrong_url(shop: App, url: str | None) -> None:
+WRONG = (
+    "http://93.184.216.34/", "https://127.0.0.1/", "https://u:p@93.184.216.34/", "https://@93.184.216.34/",
+    "https://93.184.216.34\\@127.0.0.1/", "https://93.184.216.34/#x", "https://93.184.216.34:0/",
+    "https://93.184.216.34:99999/", "https://[::1/", "https:///x", "https://nowhere.invalid/", "https://a b/",
+    "https://93.184.216.34/\n", "//93.184.216.34/", "file:///etc/passwd", "x", "", 1, None,
+)  # fmt: skip
+
+
+def test_wrong_urls(shop: App) -> None:
     """SSRF: what is no public https address is refused."""
-    assert fields_of(shop.post("/v1/webhook-endpoints", {"url": url, "types": ["x"]})) == ["url", "types"]
+    for url in WRONG:
+        said = shop.post("/v1/webhook-endpoints", {"url": url, "types": ["x"]})
+        assert fields_of(said) == ["url", "types"], url
+
+
+def test_keys_for_one_customer(shop: App, new_app: Callable[..., App], house: House) -> None:
+    """An endpoint that a key for one customer made is told of that customer; such a key sees no other endpoint."""
+    shop.bill("C-1", {"A-1": 100})
+    shop.bill("C-2", {})
+    only = new_app("only", customer="C-2")
+    all_of = shop.made("/v1/webhook-endpoints", url=URL)["id"]
+    own = only.made("/v1/webhook-endpoints", url=URL)
+    assert own["customer"] == "C-2"
+    assert [one["id"] for one in only.get("/v1/webhook-endpoints").json()["data"]] == [own["id"]]
+    path = f"/v1/webhook-endpoints/{all_of}"
+    for act, body in (("rotate-secret", {}), ("enable", {}), ("replay", {"event_id": 1})):
+        assert problem(only.post(f"{path}/{act}", body)) == (404, "not-found")
+    for look in (path, f"{path}/deliveries"):
+        assert problem(only.get(look)) == (404, "not-found")
+    denied = only.client.delete(path, headers={"Authorization": f"Bearer {only.secret}"})
+    assert problem(denied) == (404, "not-found")
+    shop.invoice("C-1", "A-2", 100)
+    shop.invoice("C-2", "B-1", 100)
+    complete(house)
+    with house.context.transaction() as (conn, now):
+        webhooks.fan_out(conn, now)
+    told = shop.get(f"/v1/webhook-endpoints/{own['id']}/deliveries").json()["data"]
+    numbers = house.rows(
+        "SELECT i.number FROM events e JOIN invoices i ON i.id = e.invoice_id WHERE e.id = ANY(:ids)",
+        ids=[one["event_id"] for one in told],
+    )
+    assert [row.number for row in numbers] == ["B-1"]
+
+
+def test_scope_admin_only(new_app: Callable[..., App]) -> None:
+    """Neither looking nor writing is for keys of other scopes."""
+    app = new_app("other", *(one for one in Scope if one is not Scope.ADMIN))
+    assert problem(app.get("/v1/webhook-endpoints")) == (403, "not-allowed")
+    assert problem(app.post("/v1/webhook-endpoints", {"url": URL})) == (403, "not-allowed")
 
 
 def test_sample() -> None:
@@ -110,6 +156,11 @@ def test_plans(connection: Connection) -> None:
     first = connection.execute(text("SELECT min(id) FROM events")).scalar_one()
     asked = {"after": first, "upto": first + 500, "whats": feed.whats(()), "customer_id": 7, "most": 50}
     assert "events" not in read_whole(connection, feed.FEED, **asked)
+    spread = {**asked, "id": 1, "now": connection.execute(text("SELECT now()")).scalar_one()}
+    assert "events" not in read_whole(connection, webhooks.FAN_OUT, **spread)
+    replayed = {**spread, "since": spread["now"]}
+    assert not {"events", "webhook_deliveries"} & read_whole(connection, webhooks.REPLAY_STEP, **replayed)
+    assert "webhook_deliveries" not in read_whole(connection, webhooks.DUE, now=spread["now"])
     found = {node.get("Index Name") for node in nodes(connection, feed.FEED, **asked)}
     assert "pk_events" in found
     now = connection.execute(text("SELECT now()")).scalar_one()
