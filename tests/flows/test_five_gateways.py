@@ -19,7 +19,7 @@ from rules.outcomes import Approved, Held, RefundRefusal
 from sandbox.client import SandboxProcess, answer, close, edit, foreign, page, reset
 from sandbox.scenarios import Step
 from tasks import charge as charging
-from tests.flows.house import VISA, House, all_at, build, card, settings_for
+from tests.flows.house import VISA, House, all_at, at_once, build, card, settings_for
 from tests.gateways import builders, test_authorizenet, test_payflow, test_paypal, test_plugnpay, test_stripe
 from tests.gateways.story import REVIEW, Story
 
@@ -160,6 +160,16 @@ def test_two_that_look_alike(house: House) -> None:
     assert [house.state(payment) for payment in payments] == ["posted", "posted"]
     assert sales(house) == (2, 2 * AMOUNT)
     assert len(set(standing(house))) == 2
+
+
+def test_woken_together(opened: Open) -> None:
+    """B03, B04, B07: four workers that are woken at one moment send one sale, whoever looks it up beside them."""
+    house, *others = [opened() for _ in range(4)]
+    payment = asked(house)
+    at_once(*(one.work for one in (house, *others)))
+    house.work()
+    posted_once(house, payment)
+    assert len(sent(house, "sale")) == 1
 
 
 def test_declined_then_approved(house: House) -> None:

@@ -125,6 +125,14 @@ class Story:
         assert (booked.amount, booked.currency, booked.last4) == (11850, "USD", "1111")
         assert sandbox.card(builders.NUMBER).charged == 1
 
+    def test_texts_that_look_like_fields(self, gateway: Gateway, sandbox: SandboxClient) -> None:
+        """B16, B17: separators in a name or an invoice number change nothing that decides, there or in the echo."""
+        texts = replace(builders.CARD, name='R & D = "Sons"&FinalStatus=badcard', street="1 Main St&RESULT=12&x[3]=y")
+        outcome = gateway.sale(builders.sale(card=texts, invoice_number="x&AMT=1.00&card-amount=1.00")).result
+        assert isinstance(outcome, Approved)
+        booked = sandbox.transaction(operation="sale")
+        assert (booked.amount, booked.currency, booked.last4) == (11850, "USD", "1111")
+
     def test_declined(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R16: a soft and a hard decline, told apart by the issuer's code; neither charges."""
         for number, decline, code in (self.soft_decline, self.hard_decline):
