@@ -221,6 +221,23 @@ def test_an_answer_is_lost(house: House, how: str) -> None:
     assert len(sent(house, "sale")) == 1
 
 
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_no_other_gateway_after_an_unknown_outcome(
+    opened: Open, gateway: str, sandbox: SandboxProcess, lost: str
+) -> None:
+    """E6, E5: a route names a second gateway, and the first one's answer is lost: the second never sees the card."""
+    second = "plugnpay" if gateway == "payflow" else "payflow"
+    routes = {"DEFRAY_GATEWAYS": f"{gateway},{second}", "DEFRAY_CARD_ROUTES": f"*={gateway}>{second}"}
+    house = opened(**{**all_at(second, sandbox), **routes})
+    lose(house, "sale", lost)
+    payment = asked(house)
+    house.charge()
+    assert house.sales(payment) == ["unknown"]
+    days_pass(house, 1 / 8, 6)
+    posted_once(house, payment)
+    assert house.sandbox.client.requests(gateway=second) == []
+
+
 def test_a_request_is_lost(house: House) -> None:
     """E4, B09, B57: absent after the time to appear, the same bytes go out again, within the window: one charge."""
     payment = asked(house)
