@@ -77,6 +77,7 @@ def test_killed(
     plant.sandboxes.append(gate.open())
 
     plant.advance(minutes=5)  # their leases are over; what was booked is found
+    plant.sweep()
     plant.wait_for_payments(posted=10, charging=20)
     assert plant.charged([*unsent, *unbooked]) == [0] * 20
     plant.advance(minutes=16)  # absence means something now: the same references are sent again
