@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -185,6 +185,24 @@ def test_rotated(house: House, post: Post, receiver: Receiver) -> None:
     own = {Webhook(secret).sign(headers["webhook-id"], at, body.decode()) for secret in (SECRET, new)}
     assert set(headers["webhook-signature"].split()) == own
     assert receiver.got[2][0]["webhook-signature"] not in own
+
+
+def test_killed(house: House, post: Post, receiver: Receiver) -> None:
+    """D2: who dies with a delivery in hand only delays it; who comes back after the lease changes nothing."""
+    endpoint = post.endpoint(receiver.url)
+    house.bill("C-1", {"A-1": 100})
+    complete(house)
+    with house.context.transaction() as (conn, now):
+        hooks.fan_out(conn, now)
+        [lost] = hooks.claim(conn, 10, [], now)
+    assert post.tell() == {}
+    house.advance(minutes=3)
+    assert post.tell() == {"delivered": 1}
+    with house.context.transaction() as (conn, now):
+        late = hooks.Tried(500, 1, "late")
+        assert hooks.finish(conn, lost, late, timedelta(0), now, "defray") == "passed on"
+    [delivery] = post.deliveries(endpoint)
+    assert (delivery.state, post.found(endpoint).failing_since) == ("delivered", None)
 
 
 def test_created_in_between(house: House, post: Post, receiver: Receiver) -> None:
