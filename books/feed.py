@@ -24,7 +24,8 @@ SCAN: Final = 20_000
 """Events that one page looks at for what is asked: a filter that few pass costs more pages, never a long question."""
 
 _DRAWN = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq")
-_HELD = text("SELECT safe_id, next_id, next_xid FROM event_horizon FOR NO KEY UPDATE SKIP LOCKED")
+_WAITED_FOR = text("SELECT safe_id, next_id, next_xid FROM event_horizon FOR NO KEY UPDATE")
+_HELD = text(f"{_WAITED_FOR.text} SKIP LOCKED")
 _BEGIN = text("""
     INSERT INTO event_horizon (id, safe_id, next_id, next_xid) VALUES (1, 0, 0, 0) ON CONFLICT (id) DO NOTHING""")
 _OWN = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
@@ -41,8 +42,10 @@ _SAFE = text("SELECT safe_id FROM event_horizon")
 _WRITING = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
 
 
-def settle(conn: Connection) -> int:
+def settle(conn: Connection, patiently: bool = False) -> int:
     """Move the horizon as far as it goes, in a transaction of its own; the last id up to which events are complete.
+
+    Where somebody else is at it, that one's result is waited for and gone beyond (`patiently`), or else left to come.
 
     Raises RuntimeError in a transaction that has written before: its xid would be older than the ids drawn since.
     """
@@ -54,7 +57,7 @@ def settle(conn: Connection) -> int:
     # Drawn after the last id was looked at, our xid is younger than those of all who drew an id up to there.
     own = conn.execute(_OWN).scalar_one()
     conn.execute(_BEGIN)
-    held = conn.execute(_HELD).one_or_none()
+    held = conn.execute(_WAITED_FOR if patiently else _HELD).one_or_none()
     if held is None:  # somebody else is at it
         return horizon(conn)
     safe_id, next_id, next_xid = held

@@ -60,7 +60,7 @@ def work(context: Context) -> Counter[str]:
 
 def _claim(context: Context, under_way: Collection[Claimed]) -> tuple[list[Claimed], dict[int, str], datetime, bool]:
     with context.engine.begin() as conn:
-        feed.settle(conn)
+        feed.settle(conn, patiently=True)  # who was woken last tells the last event
     at = Counter(one.endpoint_id for one in under_way)
     busy = [endpoint_id for endpoint_id, calls in at.items() if calls >= hooks.PER_ENDPOINT]
     with context.transaction() as (conn, now):

@@ -130,6 +130,18 @@ def test_other_databases_hold_nothing_back(house: House) -> None:
     other.dispose()
 
 
+def test_readers_wait_for_nobody(house: House) -> None:
+    """While somebody moves the horizon, another reader is answered at once, up to where it was."""
+    reader = Reader(house)
+    with house.engine.connect() as at_it:
+        at_it.execute(text("SELECT FROM event_horizon FOR NO KEY UPDATE"))
+        with house.engine.begin() as ours:
+            written = write(ours, "C-1")
+        reader.look()
+        assert reader.seen == []
+    assert reader.finish() == [written]
+
+
 def test_no_id_is_drawn_in_advance(connection: Connection) -> None:
     """The horizon's premise: a session draws an id when it writes the event, none before."""
     cached = text("SELECT seqcache FROM pg_sequence WHERE seqrelid = CAST('events_id_seq' AS regclass)")
