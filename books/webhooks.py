@@ -109,7 +109,7 @@ _ROTATE = text("""
                                  secret_sealed = :sealed, secret_key_id = :key_id WHERE id = :id""")
 # An endpoint is locked before its deliveries, everywhere.
 _LOCK = text("""
-    SELECT state, failing_since, failures FROM webhook_endpoints WHERE id = :id FOR NO KEY UPDATE""")
+    SELECT state, failing_since, failures, rests_until FROM webhook_endpoints WHERE id = :id FOR NO KEY UPDATE""")
 _SET = text("""
     UPDATE webhook_endpoints SET state = :state, why = :why, failing_since = NULL, failures = 0, rests_until = NULL,
                                  told_at = NULL
@@ -287,8 +287,9 @@ def finish(conn: Connection, one: Claimed, tried: Tried, chance: timedelta, now:
         conn.execute(_END, {"id": one.id, "state": "delivered", "now": now})
         conn.execute(_WORKS, {"id": one.endpoint_id})
         return "delivered"
-    failures = at.failures + 1
-    rest = rests_until(failures, now)
+    rests = at.rests_until is not None and at.rests_until > now  # what was under way when the rest began counts no more
+    failures = at.failures if rests else at.failures + 1
+    rest = at.rests_until if rests else rests_until(failures, now)
     conn.execute(_FAILS, {"id": one.endpoint_id, "now": now, "failures": failures, "rests_until": rest})
     failing = at.failing_since is not None and now - at.failing_since >= ENDPOINT_GIVE_UP
     if at.state == "enabled" and (tried.status == GONE or failing):

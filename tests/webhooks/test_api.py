@@ -77,7 +77,7 @@ def test_endpoints(shop: App, new_app: Callable[..., App], house: House) -> None
 WRONG = (
     "http://93.184.216.34/", "https://127.0.0.1/", "https://u:p@93.184.216.34/", "https://@93.184.216.34/",
     "https://93.184.216.34\\@127.0.0.1/", "https://93.184.216.34/#x", "https://93.184.216.34:0/",
-    "https://93.184.216.34:99999/", "https://[::1/", "https:///x", "https://nowhere.invalid/", "https://a b/",
+    "https://93.184.216.34:99999/", "https://[::1/", "https:///x", "https://a b/",
     "https://93.184.216.34/\n", "//93.184.216.34/", "file:///etc/passwd", "x", "", 1, None,
 )  # fmt: skip
 

@@ -94,6 +94,25 @@ def test_encrypted(encrypted: Receiver, leads: Names) -> None:
     assert encrypted.got[0][0]["host"] == f"shop.example:{encrypted.port}"
 
 
+def test_a_dot_at_the_end(encrypted: Receiver, leads: Names) -> None:
+    """A name that ends with a dot is the same name: to SNI and the certificate's check as well as to SSRF's."""
+    leads("127.0.0.1")
+    assert at(encrypted, "shop.example.").status == 204
+    assert encrypted.names == ["shop.example"]
+    assert not isinstance(address.check("https://shop.example./x", False), str)
+
+
+def test_a_name_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused at registration, and said in words at delivery."""
+
+    def unknown(*_: object, **_more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr("webhooks.address.socket.getaddrinfo", unknown)
+    assert not isinstance(address.check("https://shop.example/x", False), str)
+    assert send("https://shop.example/x", {}, "{}", HERE).said == "the name leads nowhere"
+
+
 def test_another_name(encrypted: Receiver, leads: Names) -> None:
     """A certificate of another name, or one that nobody vouches for, gets nothing."""
     leads("127.0.0.1")
