@@ -216,7 +216,8 @@ FILL = """
     INSERT INTO journal (at, post_date, kind, customer_id, invoice_id, currency, accounts, amounts_minor)
     SELECT now(), current_date, 'billed', customer_id, id, 'USD', '{receivable,revenue}', '{500,-500}' FROM invoices;
     INSERT INTO journal (at, post_date, kind, customer_id, payment_id, currency, accounts, amounts_minor)
-    SELECT now(), current_date, 'posted', customer_id, id, 'USD', '{cash:check,receivable}', '{500,-500}' FROM payments
+    SELECT now(), current_date, 'posted', customer_id, id, 'USD', '{cash:check,receivable}', '{500,-500}' FROM payments;
+    ANALYZE customers, invoices, payments, allocations, journal
 """
 
 
