@@ -72,7 +72,11 @@ def check_types(types: object) -> tuple[str, ...] | Fault:
     """The events that an endpoint is told of; none named: all."""
     if types is None:
         return ()
-    if not isinstance(types, Sequence) or isinstance(types, str) or any(one not in BY_NAME for one in types):
+    if (
+        not isinstance(types, Sequence)
+        or isinstance(types, str)
+        or any(not isinstance(one, str) or one not in BY_NAME for one in types)
+    ):
         return Fault("types", "", "not all are event types", "Take some of docs/events.md, or leave it out for all")
     return tuple(dict.fromkeys(types))
 

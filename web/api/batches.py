@@ -112,7 +112,9 @@ def _shown(at: Office, batch_id: int, caller: str | None = None) -> dict[str, An
 
 def _checked(body: Mapping[str, Any]) -> tuple[str, list[Any]]:
     faults = unknown_fields(body, _FIELDS)
-    label = check_words("label", body.get("label") or _LABEL)
+    said = body.get("label")
+    blank = said is None or (isinstance(said, str) and not said.strip())
+    label = check_words("label", _LABEL if blank else said)
     payments = body.get("payments")
     if isinstance(label, Fault):
         faults.append(label)
