@@ -196,6 +196,15 @@ def test_no_id(shop: App, number: str) -> None:
     assert problem(shop.get(f"/v1/payments/{number}")) == (404, "not-found")
 
 
+def test_odd_values(shop: App) -> None:
+    """An event type that is an object is refused; a batch's blank label counts as none."""
+    refused = shop.post("/v1/webhook-endpoints", url="https://192.0.2.1/hooks", types=[{}])
+    assert problem(refused) == (422, "request-refused")
+    assert "types" in fields_of(refused)
+    shop.bill("C-1", {"A-1": 500})
+    assert shop.made("/v1/batches", label=" ", payments=[shop.check(100)])["label"] == "by API"
+
+
 def test_every_type_is_documented() -> None:
     """Every type has a name of its own, words on when it comes and what a program does then."""
     assert len({one.name for one in problems.ALL}) == len(problems.ALL)
