@@ -6,6 +6,7 @@ embedded, as far as they are used; a character that they lack is shown as a box.
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _WIDTH, _HEIGHT = 595.28, 841.89  # A4, in points
 _LEFT, _TOP, _BOTTOM = 54.0, 54.0, 110.0  # Letter is 50 points shorter, and wider
 INNER: Final = _WIDTH - 2 * _LEFT
 """Points between the margins: what the widths of a table's columns add up to."""
+_EMBEDDING = threading.Lock()  # a face is read by seeking in it, and all papers share it
 _MISSING: Final = "\u25a1"
 _GAP: Final = 6.0
 _LABEL: Final = 110.0
@@ -116,7 +118,8 @@ class Sheet:
     def bytes(self) -> bytes:
         """The finished file."""
         self._end_page()
-        self._canvas.save()
+        with _EMBEDDING:
+            self._canvas.save()
         return self._file.getvalue()
 
     def _head(self, columns: Sequence[Column]) -> None:
