@@ -48,6 +48,12 @@ class App:
         headers = {**self._headers(), "Idempotency-Key": key or next(self.drawn)}
         return self.client.post(path, json=fields if body is None else body, headers=headers)
 
+    def ask(self, method: str, path: str) -> httpx2.Response:
+        """Call by any method, with nothing that it could work with."""
+        if method == "POST":
+            return self.post(path, {})
+        return self.client.request(method, path, headers=self._headers())
+
     def made(self, path: str, key: str | None = None, **fields: Any) -> Any:
         """What a write that must succeed is answered."""
         answer = self.post(path, key=key, **fields)
