@@ -126,9 +126,11 @@ def log() -> Iterator[io.StringIO]:
     handlers, level = root.handlers[:], root.level
     handler = logging.StreamHandler(written)
     handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
-    root.handlers[:], root.level = [handler], logging.DEBUG
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG)  # by its setter: loggers remember whether a level is on
     yield written
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def problem(answer: httpx2.Response) -> tuple[int, str]:
