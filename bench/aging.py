@@ -51,8 +51,9 @@ POST = text("""
 
 
 def main(invoices):
-    migrate.upgrade(common.SA_URL)
-    engine = create_engine(common.SA_URL)
+    url = common.database("bench_aging")
+    migrate.upgrade(url)
+    engine = create_engine(url)
     today = datetime.date(2026, 3, 1)
     asked = {"invoices": invoices, "today": today}
     with engine.connect() as conn:

@@ -129,7 +129,7 @@ class Defray:
     """Defray's own tables with the same invoices, and a check that was recorded for them."""
 
     def __init__(self, n, others):
-        self.house = defray.House("bench_defray_allocate", "check", 0, 1, 0, 1)
+        self.house = defray.House("bench_defray_allocate", "check", 0, 1, 0, 1, "payflow")
         self.n = n
         with psycopg.connect(self.house.dsn, autocommit=True) as db:
             db.execute(

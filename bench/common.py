@@ -25,6 +25,14 @@ LATENCY = os.environ.get("BENCH_LATENCY_MS", "0")
 PAY_URL = f"{GATEWAY}/pay/{LATENCY}"
 
 
+def database(name):
+    """The address of an empty database, where nothing of the peers' stand-in tables is in the way."""
+    with psycopg.connect(SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
+        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        db.execute(f"CREATE DATABASE {name} OWNER defray")
+    return SA_URL.rpartition("/")[0] + "/" + name
+
+
 def form(payment_id, amount, currency, token, key):
     """The name-value request a card gateway takes (about 450 bytes on the wire)."""
     return {

@@ -65,10 +65,7 @@ class House:
 
     def __init__(self, name, method, n, invoices_per_customer, latency, window, gateway):
         self.method, self.per_customer = method, invoices_per_customer
-        with psycopg.connect(common.SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
-            db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            db.execute(f"CREATE DATABASE {name} OWNER defray")
-        self.url = common.SA_URL.rpartition("/")[0] + "/" + name
+        self.url = common.database(name)
         self.dsn = self.url.replace("+psycopg", "")
         upgrade(self.url)
         self.environment = {

@@ -39,8 +39,9 @@ BILL = text("""
 
 
 def main(customers):
-    migrate.upgrade(common.SA_URL)
-    engine = create_engine(common.SA_URL)
+    url = common.database("bench_find")
+    migrate.upgrade(url)
+    engine = create_engine(url)
     with engine.connect() as conn:
         conn.execute(FILL, {"customers": customers})
         conn.execute(BILL)

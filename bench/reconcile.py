@@ -63,8 +63,9 @@ def write(path, lines, referenced):
 
 
 def main(lines, referenced):
-    migrate.upgrade(common.SA_URL)
-    engine = create_engine(common.SA_URL)
+    url = common.database("bench_reconcile")
+    migrate.upgrade(url)
+    engine = create_engine(url)
     form = FORMS["payflow"]
     with tempfile.TemporaryDirectory() as folder, engine.connect() as conn:
         path = Path(folder) / "report.csv"
