@@ -130,7 +130,10 @@ def calls(seconds):
     port = free_port()
     command = [common.PY, "-m", "uvicorn", "bare_app:app", "--port", port, "--no-access-log"]
     with serving(command, port, cwd=bare):
-        ask = lambda app, n: app.call("POST", "/", payment(n))  # noqa: E731 - as the others
+
+        def ask(app, n):
+            return app.call("POST", "/", payment(n))
+
         measure(port, CLIENTS, min(1, seconds), ask)
         common.emit(bench="api", call="bare framework", clients=CLIENTS, **measure(port, CLIENTS, seconds, ask))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +19,10 @@ from sandbox.client import SandboxProcess
 from settings import Settings
 from tests.flows.conftest import house, sandbox, sandbox_process, story
 from tests.flows.house import House, settings_for
-from web import logs
+from tests.web.conftest import log
 from web.app import served
 
-__all__ = ["house", "sandbox", "sandbox_process", "story"]
+__all__ = ["house", "log", "sandbox", "sandbox_process", "story"]
 
 ALL = tuple(Scope)
 VISA = "4111111111111111"
@@ -35,7 +33,7 @@ CARD = {"number": VISA, "expiry": "12/39", "security_code": "917", "name": "Ann 
 class App:
     """An upstream app with its key."""
 
-    client: TestClient
+    client: httpx2.Client
     secret: str
     drawn: Iterator[str] = field(default_factory=lambda: map("write-{}".format, itertools.count(1)))
 
@@ -116,21 +114,6 @@ def new_app(client: TestClient, house: House) -> Callable[..., App]:
 def shop(new_app: Callable[..., App]) -> App:
     """An app that may do everything."""
     return new_app("shop")
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as the web process writes it."""
-    written = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
-    root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG)  # by its setter: loggers remember whether a level is on
-    yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def problem(answer: httpx2.Response) -> tuple[int, str]:

@@ -66,7 +66,7 @@ def test_nothing_tells_the_number(
     """C3: access log, validation error, traceback, problem and oversized body of a real server show no canary."""
     spaced = f"{VISA[:4]}%20{VISA[4:8]}%20{VISA[8:12]}%20{VISA[12:]}"
     with listening(settings) as address, httpx2.Client(base_url=address) as client:
-        real = App(client, shop.secret)  # type: ignore[arg-type]
+        real = App(client, shop.secret)
         answers = {
             "kept": keep(real, CARD),
             "address": client.post(f"/v1/cards?number={VISA}&card={spaced}", json=CARD, headers=bearer(real)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from books.bill import NewCustomer, NewInvoice, record_customers, record_invoice
 from rules.people import Role
 from settings import Settings, load
 from tests.web.browser import QUICK_HASHER, chromium, counter, desk, office
+from web import logs
 from web.app import served
 
 __all__ = ["chromium", "counter", "desk", "office"]
@@ -55,6 +58,21 @@ class Visitor:
         if answer.status_code == 303:
             self.get("/console/find")
         return answer
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, as the web process writes it."""
+    written = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG)  # by its setter: loggers remember whether a level is on
+    yield written
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

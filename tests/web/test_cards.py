@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,21 +20,6 @@ CARD = {"number": VISA, "expiry": "12/39", "security_code": CODE, "name": "Ann E
 
 def keep(visitor: Visitor, card: object, **headers: str) -> Any:
     return visitor.client.post("/v1/cards", json=card, headers={"X-CSRF-Token": visitor.token(), **headers})
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as the web process writes it."""
-    written = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
-    root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG)  # by its setter: loggers remember whether a level is on
-    yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize("as_form", [False, True])
