@@ -3,8 +3,9 @@
 A message is a wake-up call and the database says what is to be done (D1), so nothing here guards a message.
 """
 
-# Somebody is waiting, batches, and what the clock starts: a worker each, so that a batch never makes a person wait.
-task_queues: dict[str, dict[str, str]] = {"interactive": {}, "bulk": {}, "scheduled": {}}
+# Somebody is waiting, batches, what the clock starts, and what waits for servers of others (apps, mail): a worker each,
+# so that neither a batch nor an app that answers slowly makes a person or a refund wait.
+task_queues: dict[str, dict[str, str]] = {"interactive": {}, "bulk": {}, "scheduled": {}, "outbound": {}}
 task_default_queue = "scheduled"
 task_create_missing_queues = False
 task_routes = {"defray.post": {"queue": "bulk"}, "defray.charge": {"queue": "bulk"}}

@@ -48,8 +48,8 @@ class Queue:
     concurrency: int
 
 
-# A batch never makes a person wait, nor do the scheduled runs (DESIGN section 9).
-QUEUES = (Queue("interactive", 2), Queue("bulk", 2), Queue("scheduled", 1))
+# A batch never makes a person wait, nor do the scheduled runs (DESIGN section 9), and a slow app or mail server nobody.
+QUEUES = (Queue("interactive", 2), Queue("bulk", 2), Queue("scheduled", 1), Queue("outbound", 1))
 
 _CELERY = ("python", "-m", "celery", "-A", "worker.app")
 

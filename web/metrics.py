@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import celeryconfig
 from books.gauges import COUNTED_TO, Gauges, gauges
 from web.office import At, Office
 
@@ -28,7 +29,7 @@ router = APIRouter()
 FRESH: Final = 10.0
 """Seconds for which figures are kept, however often they are asked for."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
-QUEUES: Final = ("interactive", "bulk", "scheduled")
+QUEUES: Final = tuple(celeryconfig.task_queues)
 
 
 class Traffic:

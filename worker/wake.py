@@ -62,7 +62,7 @@ class Wake:
 
     def mails(self, mail_id: int | None = None) -> bool:
         """Receipts are to be sent, or one is."""
-        return self._send("mail", "scheduled", [{} if mail_id is None else {"mail": mail_id}])
+        return self._send("mail", "outbound", [{} if mail_id is None else {"mail": mail_id}])
 
     def notices(self) -> bool:
         """Notices of gateways came, and are to be looked at."""
@@ -70,7 +70,7 @@ class Wake:
 
     def webhooks(self) -> bool:
         """Apps are to be told what happened."""
-        return self._send("webhook", "scheduled", [{}])
+        return self._send("webhook", "outbound", [{}])
 
     def close(self) -> None:
         """Give the connections back."""

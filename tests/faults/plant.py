@@ -51,7 +51,7 @@ CREDENTIALS = {
 }
 """The sandbox's, for the gateways that `environment` leaves out."""
 CELERY = ("python", "-m", "celery", "-A", "worker.app")
-EVERY_QUEUE = "interactive,bulk,scheduled"
+EVERY_QUEUE = "interactive,bulk,scheduled,outbound"
 
 
 def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

@@ -27,7 +27,7 @@ from sandbox.client import SandboxProcess
 from tests import servers
 from tests.faults.plant import PROJECT, Plant, Running, amex, mastercard, until, visa
 
-WORKERS = ("worker-interactive", "worker-bulk", "worker-scheduled")
+WORKERS = ("worker-interactive", "worker-bulk", "worker-scheduled", "worker-outbound")
 
 
 @dataclass(frozen=True)

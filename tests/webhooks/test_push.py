@@ -292,16 +292,16 @@ def test_woken(house: House, post: Post, receiver: Receiver, redis_url: str) -> 
     """A task that recorded something wakes who tells apps, once a message, where there is an endpoint; else no one."""
     broker = redis.Redis.from_url(redis_url)
     listening = apps.Listening()
-    waiting = broker.llen("scheduled")
+    waiting = broker.llen("outbound")
     with counted(house) as asked:
         for _ in range(20):
             apps.wake(house.context, listening)
     assert len(asked) == 1
-    assert broker.llen("scheduled") == waiting
+    assert broker.llen("outbound") == waiting
     post.endpoint(receiver.url)
     apps.wake(house.context, apps.Listening())
-    assert broker.llen("scheduled") == waiting + 1
-    broker.lpop("scheduled")
+    assert broker.llen("outbound") == waiting + 1
+    broker.lpop("outbound")
     assert {getattr(tasks, name.partition(".")[2]).run.name for name in apps.TELLING} == apps.TELLING
 
 

@@ -35,7 +35,7 @@ PROJECT = Path(__file__).parents[2]
 START = """
 from worker.app import app
 app.conf.include = ["tests.worker.sample_tasks"]
-app.worker_main(["worker", "--queues=interactive,bulk,scheduled", "--concurrency=1"])
+app.worker_main(["worker", "--queues=interactive,bulk,scheduled,outbound", "--concurrency=1"])
 """
 
 
