@@ -199,7 +199,7 @@ def run(name, n, latency, others):
     common.check(total)
     for seconds, enqueued, used in rows:
         common.emit(
-            bench="charge", config=name, n=n, latency_ms=int(latency), others=others, seconds=round(seconds, 3),
+            bench="charge", config=name, n=n, latency_ms=common.told(latency), others=others, seconds=round(seconds, 3),
             per_s=round(n / seconds, 1), enqueue_s=round(enqueued, 3),
             cpu_us={k: round(v / n * 1e6) for k, v in used.items()}, cpu_us_all=round(sum(used.values()) / n * 1e6),
             commits_per=round((commits - POLLS[0]) / total, 3), syncs_per=round(syncs / total, 3),

@@ -30,7 +30,17 @@ def database(name):
     with psycopg.connect(SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
         db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         db.execute(f"CREATE DATABASE {name} OWNER defray")
+    return address(name)
+
+
+def address(name):
+    """The address of a database, for the role that owns it and is no superuser."""
     return SA_URL.rpartition("/")[0] + "/" + name
+
+
+def told(latency):
+    """A gateway's latency as results tell it: milliseconds, or words such as 50t where it has a tail."""
+    return int(latency) if latency.isdigit() else latency
 
 
 def form(payment_id, amount, currency, token, key):

@@ -61,11 +61,14 @@ class Bell:
 
 
 class House:
-    """A database of its own with `n` invoices of one payment each, ready to be recorded."""
+    """A database of its own, or one that is `kept`, with `n` invoices of one payment each, ready to be recorded.
 
-    def __init__(self, name, method, n, invoices_per_customer, latency, window, gateway):
-        self.method, self.per_customer = method, invoices_per_customer
-        self.url = common.database(name)
+    What it makes in a database that is kept begins with `prefix`, so that it was not there before.
+    """
+
+    def __init__(self, name, method, n, invoices_per_customer, latency, window, gateway, prefix="", kept=False):
+        self.method, self.per_customer, self.prefix, self.kept = method, invoices_per_customer, prefix, kept
+        self.url = common.address(name) if kept else common.database(name)
         self.dsn = self.url.replace("+psycopg", "")
         upgrade(self.url)
         self.environment = {
@@ -91,6 +94,7 @@ class House:
             self._bill(range(first, min(first + GROUP, n)))
         with psycopg.connect(self.dsn, autocommit=True) as db:
             db.execute("VACUUM ANALYZE")
+            self.before = db.execute(DONE).fetchone()
         common.checkpoint()
 
     def _bill(self, numbers):
@@ -98,9 +102,9 @@ class House:
         day, due = datetime.date(2026, 1, 1), datetime.date(2026, 2, 1)
         with self.engine.begin() as conn:
             now = clock.now(conn)
-            record_customers(conn, [NewCustomer(f"C{i}") for i in customers], now, "bench")
+            record_customers(conn, [NewCustomer(f"{self.prefix}C{i}") for i in customers], now, "bench")
             invoices = [
-                NewInvoice(f"C{i // self.per_customer}", f"I{i}", day, due, "USD", 1000 + i % 90) for i in numbers
+                NewInvoice(f"{self.prefix}C{i // self.per_customer}", f"I{i}", day, due, "USD", 1000 + i % 90) for i in numbers
             ]
             record_invoices(conn, invoices, now, "bench")
 
@@ -122,26 +126,31 @@ class House:
         """Hand in a batch that pays the invoices from `first` on, one each; its id."""
         requests = (
             {
-                "idempotency_key": f"key-{i}", "method": self.method, "currency": "USD",
-                "customer": f"C{i // self.per_customer}", "amount_minor": 1000 + i % 90, "invoices": [f"I{i}"],
+                "idempotency_key": f"{self.prefix}key-{i}", "method": self.method, "currency": "USD",
+                "customer": f"{self.prefix}C{i // self.per_customer}", "amount_minor": 1000 + i % 90, "invoices": [f"I{i}"],
                 **({"card_token": tokens[i - first]} if tokens else {}),
             }
             for i in range(first, first + n)
         )  # fmt: skip
         receipt = self.producer.submit(
-            requests, label="bench", caller="bench", idempotency_key=f"batch-{first}", by="bench"
+            requests, label="bench", caller="bench", idempotency_key=f"{self.prefix}batch-{first}", by="bench"
         )
         assert receipt.recorded == n, receipt
         return receipt.batch_id
 
     def check(self, n, served):
-        """Every payment was charged once, posted, applied to its invoice and booked; the audit finds nothing."""
+        """Every payment was charged once, posted, applied to its invoice and booked; the audit finds nothing.
+
+        Where the database is kept, whoever keeps it audits it.
+        """
         with psycopg.connect(self.dsn, autocommit=True) as db:
             db.execute("VACUUM ANALYZE")  # else the planner takes the tables for empty
-            done = db.execute(DONE).fetchone()
+            done = tuple(now - then for now, then in zip(db.execute(DONE).fetchone(), self.before, strict=True))
         charged = n if self.method == "credit_card" else 0
         assert done == (n, n, n, n, charged), (done, n)
         assert served == charged, f"the gateway was called {served} times for {charged} payments"
+        if self.kept:
+            return
         with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
             findings = audit.audit(conn)
             assert not findings, findings
@@ -175,11 +184,11 @@ def wait(db, batch_id, process, limit):
 
 
 def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=100,
-        gateway="payflow"):  # fmt: skip
-    """`repeat` batches of `n` payments, one after another, under one worker (one row each)."""
+        gateway="payflow", per_customer=10, database="bench_defray", about=(), **more):  # fmt: skip
+    """`repeat` batches of `n` payments, one after another, under one worker (one row each, with `about` added)."""
     redis.Redis.from_url(common.REDIS).flushall()
     total = n * repeat + warm
-    house = House("bench_defray", method, total, total if one_customer else 10, latency, window, gateway)
+    house = House(database, method, total, total if one_customer else per_customer, latency, window, gateway, **more)
     started = time.perf_counter()
     tokens = house.seal(total) if method == "credit_card" else []
     sealing = time.perf_counter() - started
@@ -228,7 +237,7 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
     house.close()
     for seconds, enqueued, used, record_s, record_cpu, record_wal in rows:
         common.emit(
-            bench="charge", config=name, n=n, latency_ms=int(latency), others=0, seconds=round(seconds, 3),
+            bench="charge", config=name, n=n, latency_ms=common.told(latency), others=0, seconds=round(seconds, 3),
             per_s=round(n / seconds, 1), enqueue_s=round(enqueued, 4),
             cpu_us={k: round(v / n * 1e6) for k, v in used.items()}, cpu_us_all=round(sum(used.values()) / n * 1e6),
             commits_per=round((commits - looks) / total, 3), syncs_per=round(syncs / total, 3),
@@ -236,7 +245,7 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
             largest_rss_mib=memory.largest, repeat=repeat, record_s=round(record_s, 3),
             record_cpu_us={k: round(v / n * 1e6) for k, v in record_cpu.items()},
             record_wal_bytes_per=round(int(record_wal) / n), producer_rss_mib=producer_rss,
-            seal_us=round(sealing / total * 1e6),
+            seal_us=round(sealing / total * 1e6), **dict(about),
         )  # fmt: skip
 
 
