@@ -37,11 +37,11 @@ def up(once: bool, bare: bool) -> None:
 @click.command()
 @with_json
 def migrate() -> None:
-    """Bring the database to the tables of this release; harmless when it has them."""
+    """Bring the database to the tables of this release, while others work; harmless when it has them."""
     from cli import reach
     from models.migrate import upgrade
 
-    upgrade(reach.settings().servers()[0])
+    upgrade(reach.settings().servers()[0], lambda sentence: click.echo(sentence, err=True))
     tell({"migrated": True}, "The tables are up to date.")
 
 

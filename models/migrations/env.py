@@ -1,4 +1,4 @@
-"""What Alembic runs for each command: the caller hands in its connection, in a transaction of its own."""
+"""What Alembic runs for each command: the caller hands in its connection, in a transaction or committing by itself."""
 
 from alembic import context
 

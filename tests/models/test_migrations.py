@@ -108,12 +108,12 @@ def test_pending_names_the_steps(shared_servers: servers.Servers) -> None:
 
 def test_upgrade_does_not_wait_for_ever(shared_servers: servers.Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upgrade that cannot have its lock says so and changes nothing."""
-    monkeypatch.setattr(migrate, "_WAIT_FOR_OTHERS", "50ms")
+    monkeypatch.setattr(migrate, "_WAIT_FOR_OTHERS_SECONDS", 0.05)
     with empty_database(shared_servers, "defray_waits") as url:
         engine = create_engine(url, poolclass=NullPool)
         with engine.begin() as other:
             other.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": migrate._ONE_AT_A_TIME})
-            with pytest.raises(DefrayError, match="holds a lock that it needs"):
+            with pytest.raises(DefrayError, match="another upgrade holds a lock"):
                 migrate.upgrade(url)
 
 
