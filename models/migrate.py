@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,11 @@ from rules.errors import DefrayError, Unreachable
 
 _STEPS: Final = Path(__file__).with_name("migrations")
 _ONE_AT_A_TIME: Final = int.from_bytes(b"defray")  # an advisory lock's number
-_WAIT_FOR_OTHERS_SECONDS: Final = 60.0
-_LOOK_AGAIN_SECONDS: Final = 0.2
+_WAIT_FOR_OTHERS: Final = timedelta(seconds=60)
+_LOOK_AGAIN: Final = timedelta(milliseconds=200)
 _WAIT_FOR_A_TABLE: Final = "2s"  # what waits for a table's lock makes everybody behind it wait, too
 _TRIES_MAX: Final = 12
-_PAUSE_SECONDS_MAX: Final = 15.0
+_PAUSE_MAX: Final = timedelta(seconds=15)
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _REMEDY: Final = "Steps that were taken stay taken; try again when that has ended (pg_stat_activity shows it)."
 
@@ -90,7 +91,7 @@ def _take_turns(connection: Connection, say: Say) -> None:
     By looking again and again: who waits inside a statement holds a snapshot, for whose end an index that the other one
     builds concurrently would wait, and both for ever.
     """
-    deadline = time.monotonic() + _WAIT_FOR_OTHERS_SECONDS
+    deadline = time.monotonic() + _WAIT_FOR_OTHERS.total_seconds()
     told = False
     while not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _ONE_AT_A_TIME}).scalar_one():
         if time.monotonic() >= deadline:
@@ -98,7 +99,7 @@ def _take_turns(connection: Connection, say: Say) -> None:
         if not told:
             say("another upgrade is under way: waiting for it")
             told = True
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(_LOOK_AGAIN.total_seconds())
 
 
 def _patiently(connection: Connection, step: Script, say: Say) -> None:
@@ -110,7 +111,7 @@ def _patiently(connection: Connection, step: Script, say: Say) -> None:
 
     tries = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_held),
-        wait=tenacity.wait_random_exponential(multiplier=1, max=_PAUSE_SECONDS_MAX),
+        wait=tenacity.wait_random_exponential(multiplier=1, max=_PAUSE_MAX.total_seconds()),
         stop=tenacity.stop_after_attempt(_TRIES_MAX),
         before_sleep=waits,
         reraise=True,

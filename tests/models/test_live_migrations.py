@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -223,7 +224,7 @@ BUILDING: Final = """
 def at_work(shared_servers: servers.Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A database of this release with a customer; upgrades wait for milliseconds where they would for seconds."""
     monkeypatch.setattr(migrate, "_WAIT_FOR_A_TABLE", "20ms")
-    monkeypatch.setattr(migrate, "_PAUSE_SECONDS_MAX", 0.02)
+    monkeypatch.setattr(migrate, "_PAUSE_MAX", timedelta(milliseconds=20))
     with empty_database(shared_servers, "defray_at_work") as url:
         migrate.upgrade(url)
         engine = create_engine(url, poolclass=NullPool)

@@ -8,6 +8,7 @@ import pkgutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, NullPool, Row, create_engine, text
@@ -108,7 +109,7 @@ def test_pending_names_the_steps(shared_servers: servers.Servers) -> None:
 
 def test_upgrade_does_not_wait_for_ever(shared_servers: servers.Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upgrade that cannot have its lock says so and changes nothing."""
-    monkeypatch.setattr(migrate, "_WAIT_FOR_OTHERS_SECONDS", 0.05)
+    monkeypatch.setattr(migrate, "_WAIT_FOR_OTHERS", timedelta(milliseconds=50))
     with empty_database(shared_servers, "defray_waits") as url:
         engine = create_engine(url, poolclass=NullPool)
         with engine.begin() as other:
