@@ -25,12 +25,30 @@ LATENCY = os.environ.get("BENCH_LATENCY_MS", "0")
 PAY_URL = f"{GATEWAY}/pay/{LATENCY}"
 
 
+def as_superuser(statement, *values):
+    with psycopg.connect(SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
+        done = db.execute(statement, values or None)
+        return done.fetchone() if done.description else None
+
+
 def database(name):
     """The address of an empty database, where nothing of the peers' stand-in tables is in the way."""
-    with psycopg.connect(SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
-        db.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        db.execute(f"CREATE DATABASE {name} OWNER defray")
+    drop(name)
+    as_superuser(f"CREATE DATABASE {name} OWNER defray")
     return address(name)
+
+
+def drop(name):
+    as_superuser(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def exists(name):
+    return as_superuser("SELECT count(*) FROM pg_database WHERE datname = %s", name)[0] == 1
+
+
+def size(name):
+    """Bytes of a database."""
+    return as_superuser("SELECT pg_database_size(%s)", name)[0]
 
 
 def address(name):
@@ -96,8 +114,7 @@ def seed(n, invoices_per_customer=10, others=0):
 
 
 def checkpoint():
-    with psycopg.connect(SUPERUSER.replace("+psycopg", ""), autocommit=True) as db:
-        db.execute("CHECKPOINT")
+    as_superuser("CHECKPOINT")
 
 
 def check(n):

@@ -1,10 +1,11 @@
 """History for `growth.py`: a thousand payments that really happened, copied by INSERT ... SELECT into the past.
 
-The pattern is charged, declined, cancelled, voided, refunded and posted by Defray itself against its sandbox. A copy has
-ids, numbers, references and tokens of its own, and lies so many days back; all else of each row stays as it was. Foreign
-keys are not checked while copying: the audit proves that all belongs together.
+The pattern is charged, declined, cancelled, voided, refunded and posted by Defray itself against its sandbox. A copy
+has ids, numbers, references and tokens of its own, and lies so many days back; all else of each row stays as it was.
+Foreign keys are not checked while copying: the audit proves that all belongs together.
 """
 
+import datetime
 import shutil
 import time
 
@@ -13,7 +14,8 @@ import defray
 import psycopg
 import sqlalchemy as sa
 
-from books import audit, claim, void
+from books import audit, claim, credit, void
+from books.bill import NewInvoice, record_invoices
 from models.engine import engine_for
 from rules.cards import Card
 from sandbox import client
@@ -29,7 +31,6 @@ STRIDE = 20_000
 SPAN_DAYS = 730
 BYTES_A_PAYMENT = 5_000
 """In all tables, with indexes; the write-ahead log and the batches take some GiB beside it."""
-NOT_HISTORY = ("alembic_version", "clock", "epoch")
 OWN_WORDS = {"number", "idempotency_key", "token", "card_token", "fingerprint", "card_fingerprint", "transaction_id"}
 GOOD, NO_FUNDS, STOLEN = "4111111111111111", "4000000000009995", "4000000000009979"
 CREDENTIALS = {"USER": "sandbox", "VENDOR": "sandbox", "PASSWORD": "sandbox-secret"}
@@ -54,7 +55,9 @@ def pattern(name):
         settings = load(house.environment)
         work = context.build(settings, house.engine, Wake(common.REDIS + "/0"))
         checks = PATTERN // 20
-        cards = [Card(number_of(i), 12, 2039, name="Ada Lovelace", postal_code="SW1Y4JH") for i in range(checks, PATTERN)]
+        cards = [
+            Card(number_of(i), 12, 2039, name="Ada Lovelace", postal_code="SW1Y4JH") for i in range(checks, PATTERN)
+        ]
         tokens = [sealed.token for sealed in house.producer.keep_cards(cards)]
         house.method = "check"
         post.work(work, claim.Batch(house.record(0, checks, [])))
@@ -72,6 +75,7 @@ def pattern(name):
         take_back(work, voided)
         sandbox.client.settle()
         take_back(work, refunded)
+        overpay(house, work)
         with house.engine.begin() as conn:
             conn.execute(sa.text("UPDATE clock SET ahead = '10 days'"))
         sandbox.client.advance(10 * 86_400)
@@ -94,13 +98,31 @@ def take_back(work, payments):
         task.work(work, None, PATTERN)
 
 
+def overpay(house, work):
+    """Ten customers pay a round sum: what they still owe, and a credit of which one pays another bill."""
+    for i in range(10):
+        asked = {"idempotency_key": f"more-{i}", "method": "check", "currency": "USD", "customer": f"C{10 + i}",
+                 "amount_minor": 50_000, "as_credit": True}  # fmt: skip
+        house.producer.pay(asked, None, caller="bench", by="bench")
+    post.work(work, claim.Singles())
+    day = datetime.date(2026, 1, 1)
+    with work.transaction() as (conn, now):
+        record_invoices(conn, [NewInvoice("C10", "LATER", day, day, "USD", 100)], now, "bench")
+        customer_id = conn.execute(sa.text("SELECT id FROM customers WHERE number = 'C10'")).scalar_one()
+        credit.apply_to_invoices(conn, customer_id, "USD", None, work.terms.today(now), now, "bench")
+
+
+def plain(column):
+    return f'p."{column.name}"'
+
+
 def moved(column):
     """What a column of a row of the pattern is in its copy number k."""
-    name = f'p."{column.name}"'
+    name = plain(column)
     if column.name == "id" or (column.name.endswith("_id") and isinstance(column.type, sa.BigInteger)):
         return f"{name} + %(k)s * {STRIDE}"
     if column.name == "invoice_ids":
-        return f"ARRAY[{name}[1] + %(k)s * {STRIDE}]"
+        return f"CASE WHEN {name} IS NOT NULL THEN ARRAY[{name}[1] + %(k)s * {STRIDE}] END"
     if column.name == "reference":
         return f"{name} + %(k)s * 7919000000"
     if column.name in OWN_WORDS:
@@ -111,9 +133,12 @@ def moved(column):
 
 
 def copies(db, tables):
-    """The statement by which each table that the pattern has rows in is copied."""
+    """The statement by which each table that the pattern has rows in is copied, if its rows can be told apart."""
     for table in tables:
-        if table.name in NOT_HISTORY or not db.execute(f"SELECT EXISTS (SELECT FROM {table.name})").fetchone()[0]:
+        if (
+            all(moved(column) == plain(column) for column in table.primary_key)
+            or not db.execute(f"SELECT EXISTS (SELECT FROM {table.name})").fetchone()[0]
+        ):
             continue
         db.execute(f"CREATE TABLE pattern.{table.name} AS TABLE {table.name}")
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
