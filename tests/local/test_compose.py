@@ -136,7 +136,15 @@ def test_nothing_starts_before_the_tables_are_there(compose: Mapping[str, Any]) 
 def test_broker_evicts_nothing(compose: Mapping[str, Any]) -> None:
     """DESIGN section 9: noeviction; C2: nothing on disk."""
     command = compose["services"]["valkey"]["command"]
-    assert command[2:] == ["--maxmemory-policy", "noeviction", "--save", "", "--appendonly", "no"]
+    assert command[2:] == [
+        *("--maxmemory-policy", "noeviction", "--maxmemory", "384mb"),
+        *("--save", "", "--appendonly", "no"),
+    ]
+
+
+def test_every_service_has_its_limit(compose: Mapping[str, Any]) -> None:
+    """None can take all the memory of the machine, the servers no more than the rest."""
+    assert all(service["mem_limit"] for service in compose["services"].values())
 
 
 def test_published_on_loopback_only(compose: Mapping[str, Any]) -> None:
