@@ -103,10 +103,11 @@ class House:
         with self.engine.begin() as conn:
             now = clock.now(conn)
             record_customers(conn, [NewCustomer(f"{self.prefix}C{i}") for i in customers], now, "bench")
-            invoices = [
-                NewInvoice(f"{self.prefix}C{i // self.per_customer}", f"I{i}", day, due, "USD", 1000 + i % 90) for i in numbers
-            ]
+            invoices = [NewInvoice(self._customer(i), f"I{i}", day, due, "USD", 1000 + i % 90) for i in numbers]
             record_invoices(conn, invoices, now, "bench")
+
+    def _customer(self, i):
+        return f"{self.prefix}C{i // self.per_customer}"
 
     def seal(self, n):
         """A card for each payment, with another number for each customer; the cards' tokens."""
@@ -127,7 +128,7 @@ class House:
         requests = (
             {
                 "idempotency_key": f"{self.prefix}key-{i}", "method": self.method, "currency": "USD",
-                "customer": f"{self.prefix}C{i // self.per_customer}", "amount_minor": 1000 + i % 90, "invoices": [f"I{i}"],
+                "customer": self._customer(i), "amount_minor": 1000 + i % 90, "invoices": [f"I{i}"],
                 **({"card_token": tokens[i - first]} if tokens else {}),
             }
             for i in range(first, first + n)
