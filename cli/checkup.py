@@ -15,7 +15,7 @@ from models.engine import SKEW_MAX, check_clock, check_reachable, engine_for
 from models.migrate import pending
 from rules.errors import DefrayError, Unreachable
 from settings import Settings
-from vault import Keyring
+from vault import key_file
 from worker.breakers import Breakers
 
 
@@ -37,13 +37,14 @@ def all_of_it() -> list[Check]:
         database_url, redis_url = settings.servers()
     except DefrayError as error:
         return [_wrong("settings", error)]
-    checks = [Check("settings", True, "read and understood"), *_gateways(settings), _key_file(settings)]
+    checks = [Check("settings", True, "read and understood"), *_gateways(settings)]
     engine = engine_for(database_url, "defray doctor")
     try:
         reached = _try("database", lambda: _reached(engine))
         checks.append(reached)
         if reached.well:
             checks += [_try(what, partial(look, engine)) for what, look in _OF_DATABASE.items()]
+            checks.append(_try("key file", partial(_key_file, settings, engine)))
     finally:
         engine.dispose()
     broker = _try("broker", lambda: _broker(redis_url))
@@ -117,15 +118,12 @@ def _broker(redis_url: str) -> str:
     return "answers, and evicts nothing"
 
 
-def _key_file(settings: Settings) -> Check:
-    if not settings.key_file.exists():
-        return Check("key file", True, f"{settings.key_file} is made when the first card comes")
-
-    def look() -> str:
-        Keyring.load(settings.key_file)
-        return f"{settings.key_file} is yours alone"
-
-    return _try("key file", look)
+def _key_file(settings: Settings, engine: Engine) -> str:
+    with engine.connect() as conn:
+        if not key_file.is_needed(conn) and not settings.key_file.exists():
+            return f"{settings.key_file} is made when the first card comes"
+        key_file.check(settings.key_file, conn)
+    return f"{settings.key_file} is yours alone, and the one of this database"
 
 
 def _gateways(settings: Settings) -> Iterator[Check]:

@@ -18,7 +18,7 @@ from producer import Producer
 from rules import routes
 from rules.breaking import Rest
 from settings import Settings, load
-from vault import HourKeys, Keyring, Vault
+from vault import HourKeys, KeyFile, Vault
 from worker.wake import Wake
 from worker.witness import Witness
 
@@ -70,14 +70,20 @@ class Office(Desk):
         return Witness(self.settings.witness_folder, broker)
 
     def vault(self) -> Vault:
-        """The vault. Raises SettingsError where its key file is not to be had."""
+        """The vault. Raises VaultClosed where its key file is not the database's."""
         import redis
 
         broker = redis.Redis.from_url(self.settings.servers()[1], socket_connect_timeout=1, socket_timeout=1)
-        return Vault(Keyring.load_or_create(self.settings.key_file), HourKeys(broker))
+        return Vault(self.key_file(), HourKeys(broker))
+
+    def key_file(self) -> KeyFile:
+        """The vault's key file, made where nothing was sealed yet. Raises VaultClosed."""
+        key_file = KeyFile(self.settings.key_file, self.engine)
+        key_file.keys()
+        return key_file
 
     def producer(self) -> Producer:
-        """The way in for requests. Raises SettingsError as `vault` does."""
+        """The way in for requests. Raises VaultClosed as `vault` does."""
         return Producer(
             self.engine,
             self.vault(),

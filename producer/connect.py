@@ -13,7 +13,7 @@ from models.engine import engine_for
 from producer.payments import Producer
 from rules.charging import WhenOwedLess
 from rules.routes import Route, chooser
-from vault import HourKeys, Keyring, Vault
+from vault import HourKeys, KeyFile, Vault
 from worker.wake import Wake
 
 
@@ -30,14 +30,15 @@ def connected(
 ) -> Iterator[Producer]:
     """A producer with connections of its own, which end with the block; may be used by several threads.
 
-    Connects at first use. Raises SettingsError where the key file cannot be read or made.
+    Raises VaultClosed where the key file is not the one of the database, or cannot be made.
     """
     engine = engine_for(database_url, application_name)
     wake = Wake(redis_url)
     try:
         with redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1) as hours:
-            vault = Vault(Keyring.load_or_create(key_file), HourKeys(hours))
-            yield Producer(engine, vault, wake, chooser(routes), zone, lanes, when_owed_less)
+            keys = KeyFile(key_file, engine)
+            keys.keys()
+            yield Producer(engine, Vault(keys, HourKeys(hours)), wake, chooser(routes), zone, lanes, when_owed_less)
     finally:
         wake.close()
         engine.dispose()

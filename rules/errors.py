@@ -8,6 +8,7 @@ DefrayError                what went wrong, and a hint how to mend it
 ├── Unreachable            the database or the broker does not answer      (shown by the edge: try again later)
 ├── CardUnavailable        the vault cannot open a card (key lost, dropped) (task: the payment waits for a person)
 └── SettingsError          a setting is wrong; names it, its value and what is expected (shown at start)
+    └── VaultClosed        the vault's key file is lost, damaged or another one (payments wait until it is back)
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class CardUnavailable(DefrayError):
 
 class SettingsError(DefrayError):
     """A setting is missing or wrong."""
+
+
+class VaultClosed(SettingsError):
+    """The vault's key file is lost, damaged or another one: nothing is sealed, opened or dropped until it is back."""
 
 
 def shown(value: object, limit: int = 40) -> str:

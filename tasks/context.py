@@ -21,7 +21,7 @@ from mailer.smtp import Server, server_at
 from rules.outcomes import Outcome, Sighting
 from settings import Settings
 from tasks.guard import Guard
-from vault import HourKeys, Keyring, Vault
+from vault import HourKeys, KeyFile, Vault
 from webhooks.send import Limits
 from worker import boot
 from worker.breakers import Breakers
@@ -101,14 +101,16 @@ class Context:
 
 
 def build(settings: Settings, engine: Engine, wake: Wake) -> Context:
-    """Put the parts together from the settings."""
+    """Put the parts together from the settings. Raises VaultClosed where the key file is not the database's."""
     gateways = {name: _gateway(name, settings) for name in settings.gateways}
     _, redis_url = settings.servers()
     broker = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+    key_file = KeyFile(settings.key_file, engine)
+    key_file.keys()
     return Context(
         engine=engine,
         wake=wake,
-        vault=Vault(Keyring.load_or_create(settings.key_file), HourKeys(broker)),
+        vault=Vault(key_file, HourKeys(broker)),
         gateways=gateways,
         breakers=Breakers(broker, gateways, settings.gateway_fail_max, settings.gateway_rest),
         guard=Guard(Witness(settings.witness_folder, broker), settings.after_failover),

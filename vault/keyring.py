@@ -15,11 +15,11 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from rules.errors import CardUnavailable, SettingsError
+from rules.errors import CardUnavailable, VaultClosed
 from vault.sealing import KEY_BYTES, seal, unseal
 from vault.texts import SealedText
 
@@ -45,23 +45,23 @@ class Keyring:
 
     @classmethod
     def load(cls, path: Path) -> Keyring:
-        """The keyring of a file. Raises SettingsError where it is missing, unreadable, open to others or wrong."""
+        """The keyring of a file. Raises VaultClosed where it is missing, unreadable, open to others or wrong."""
         try:
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 content = file.read()
         except FileNotFoundError:
-            raise SettingsError(
+            raise VaultClosed(
                 f"The vault's key file {path} does not exist.",
                 "Put the copy of it back; only where no card is stored yet may a new one be made.",
             ) from None
         except OSError as reason:
-            raise SettingsError(
+            raise VaultClosed(
                 f"The vault's key file {path} cannot be read: {reason.strerror}.",
                 "Name a readable file in DEFRAY_KEY_FILE, owned by the user that runs Defray.",
             ) from None
         if mode & _OTHERS:
-            raise SettingsError(
+            raise VaultClosed(
                 f"The vault's key file {path} is open to other users (mode {stat.S_IMODE(mode):04o}).",
                 f"Close it: chmod 600 {path}",
             )
@@ -71,19 +71,54 @@ class Keyring:
     def load_or_create(cls, path: Path) -> Keyring:
         """The keyring of a file, which is made on first use; of two processes at once both get the same one."""
         if not path.exists():
-            cls.generate()._write(path, replace=False)
+            cls.generate().save(path, replace=False)
         return cls.load(path)
 
-    def rotated(self, path: Path) -> Keyring:
-        """This keyring with a new current key, written to its file; `Vault.rotate` then wraps the data keys anew.
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all keys, in the order in which they were made."""
+        return list(self._keys)
 
-        Processes that run take the new key when they start again; until then they cannot open what it wraps, so
-        restart them before cards are taken or wrapped anew.
-        """
-        key_id = _new_id()
-        keyring = Keyring({**self._keys, key_id: secrets.token_bytes(KEY_BYTES)}, key_id, self._fingerprint_key)
-        keyring._write(path, replace=True)
-        return keyring
+    @property
+    def next(self) -> str | None:
+        """The key that was made last, where it is not in use yet."""
+        last = self.ids[-1]
+        return None if last == self.current else last
+
+    def with_new_key(self) -> Keyring:
+        """The same with one more key, which seals nothing yet."""
+        keys = {**self._keys, _new_id(): secrets.token_bytes(KEY_BYTES)}
+        return Keyring(keys, self.current, self._fingerprint_key)
+
+    def using(self, key_id: str) -> Keyring:
+        """The same, sealing with another of its keys from now on."""
+        return Keyring(self._keys, key_id, self._fingerprint_key)
+
+    def without(self, key_id: str) -> Keyring:
+        """The same without a key that is not current."""
+        return Keyring(
+            {one: key for one, key in self._keys.items() if one != key_id}, self.current, self._fingerprint_key
+        )
+
+    def followed_by(self, later: Keyring) -> Keyring | None:
+        """What the file holds later, with the keys that it held before; None where that is another keyring."""
+        same = all(later._keys.get(key_id, key) == key for key_id, key in self._keys.items())
+        if not same or later._fingerprint_key != self._fingerprint_key:
+            return None
+        return Keyring({**self._keys, **later._keys}, later.current, self._fingerprint_key)
+
+    def proof(self, key_id: str) -> tuple[bytes, bytes] | None:
+        """What shows that this is the key of that id, and the one of the fingerprints; None where there is none."""
+        key = self._keys.get(key_id)
+        return None if key is None else (_proof(key, key_id), _proof(self._fingerprint_key, "fingerprint"))
+
+    def keys(self) -> Keyring:
+        """Itself: a keyring in memory does not change."""
+        return self
+
+    def having(self, _key_ids: Iterable[str]) -> Keyring:
+        """Itself, whatever it has."""
+        return self
 
     def wrap(self, token: str, data_key: bytes) -> tuple[str, bytes]:
         """The current key's id, and the data key wrapped with it for that card."""
@@ -126,14 +161,15 @@ class Keyring:
         except (ValueError, KeyError, TypeError, AttributeError):
             keyring = None
         if keyring is None or keyring.current not in keyring._keys:
-            raise SettingsError(
+            raise VaultClosed(
                 f"The vault's key file {path} is not one: it needs `keys`, `current` and `fingerprint`,"
                 f" every key {KEY_BYTES} bytes in base 64.",
                 "Put the copy of it back.",
             )
         return keyring
 
-    def _write(self, path: Path, *, replace: bool) -> None:
+    def save(self, path: Path, *, replace: bool = True) -> None:
+        """Write it to a file, which is there whole or as it was. Raises VaultClosed where it cannot be written."""
         content = json.dumps(
             {
                 "current": self.current,
@@ -158,7 +194,7 @@ class Keyring:
             finally:
                 Path(name).unlink(missing_ok=True)
         except OSError as reason:
-            raise SettingsError(
+            raise VaultClosed(
                 f"The vault's key file {path} cannot be written: {reason.strerror}.",
                 "Name another place in DEFRAY_KEY_FILE.",
             ) from None
@@ -169,6 +205,10 @@ def _link_unless_there(made: Path, path: Path) -> None:
         os.link(made, path)
     except FileExistsError:
         return  # another process was first: its keys count
+
+
+def _proof(key: bytes, purpose: str) -> bytes:
+    return hmac.new(key, f"proof:{purpose}".encode(), hashlib.sha256).digest()
 
 
 def _new_id() -> str:

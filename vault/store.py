@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, text, update
 
 from rules.cards import Brand, Card
-from rules.errors import CardUnavailable
+from rules.errors import CardUnavailable, VaultClosed
 from vault.hours import HourKeys
 from vault.keyring import Keyring
 from vault.sealing import KEY_BYTES, card_from_bytes, card_to_bytes, seal, unseal
@@ -50,6 +50,7 @@ _INSERT: Final = text("""
                 CAST(:exp_month AS smallint[]), CAST(:exp_year AS smallint[]), CAST(:fingerprint AS text[]),
                 CAST(:security_code AS bytea[]), CAST(:security_code_hour AS text[]),
                 CAST(:customer_id AS bigint[])) AS c
+    WHERE NOT EXISTS (SELECT FROM vault_keys WHERE key_id = :current AND retired_at IS NOT NULL)
 """)
 
 _REWRAP: Final = text("""
@@ -57,6 +58,8 @@ _REWRAP: Final = text("""
     FROM unnest(CAST(:token AS text[]), CAST(:wrapped_key AS bytea[])) AS r (token, wrapped_key)
     WHERE v.token = r.token
 """)
+
+_COUNT: Final = text("SELECT key_id, count(*) AS cards FROM card_vault WHERE wrapped_key IS NOT NULL GROUP BY 1")
 
 _FACTS: Final = select(
     card_vault.c.token,
@@ -69,11 +72,24 @@ _FACTS: Final = select(
 )
 
 
-class Vault:
-    """Seals and opens cards. Every method takes the caller's transaction."""
+class Keys(Protocol):
+    """Where the keys come from: a file that may change, or memory."""
 
-    def __init__(self, keyring: Keyring, hour_keys: HourKeys) -> None:
-        self._keyring = keyring
+    def keys(self) -> Keyring:
+        """The keys as they are now. Raises VaultClosed."""
+
+    def having(self, key_ids: Iterable[str], /) -> Keyring:
+        """The keys as they are now, these among them unless they are retired. Raises VaultClosed."""
+
+
+class Vault:
+    """Seals and opens cards. Every method takes the caller's transaction.
+
+    Raises VaultClosed where the key file is not the one of the database: then nothing is sealed, opened or changed.
+    """
+
+    def __init__(self, keys: Keys, hour_keys: HourKeys) -> None:
+        self._keys = keys
         self._hour_keys = hour_keys
 
     def seal(
@@ -92,8 +108,14 @@ class Vault:
         with_code = any(card.security_code for card in cards)
         hour = self._hour_keys.current(now) if with_code else None
         owners = customer_ids or [None] * len(cards)
-        rows = [self._row(card, owner, hour) for card, owner in zip(cards, owners, strict=True)]
-        conn.execute(_INSERT, {"now": now, **{column: [row[column] for row in rows] for column in rows[0]}})
+        keyring = self._keys.keys()
+        rows = [_row(keyring, card, owner, hour) for card, owner in zip(cards, owners, strict=True)]
+        columns = {column: [row[column] for row in rows] for column in rows[0]}
+        if conn.execute(_INSERT, {"now": now, "current": keyring.current, **columns}).rowcount != len(rows):
+            raise VaultClosed(
+                f"The key {keyring.current} was retired, and the key file here still seals by it.",
+                "Bring the key file here up to date with where `defray vault rotate` was run.",
+            )
         return [
             SealedCard(
                 row["token"], card.brand, card.last_four, card.exp_month, card.exp_year, row["fingerprint"], owner
@@ -120,9 +142,10 @@ class Vault:
             token: CardUnavailable(f"The vault has no card {token}.", "Ask the customer for the card again.")
             for token in tokens
         }
+        keyring = self._keys.having(row.key_id for row in found if row.wrapped_key is not None)
         for row in found:
             try:
-                opened[row.token] = self._card(row, hours)
+                opened[row.token] = _card(keyring, row, hours)
             except CardUnavailable as reason:
                 opened[row.token] = reason.with_traceback(None)
         return opened
@@ -162,15 +185,15 @@ class Vault:
 
     def seal_text(self, text: str, purpose: str) -> SealedText:
         """A short secret that is no card, sealed for one purpose; kept by the caller."""
-        return self._keyring.seal_text(text, purpose)
+        return self._keys.keys().seal_text(text, purpose)
 
     def open_text(self, sealed: SealedText, purpose: str) -> str | None:
         """What was sealed for that purpose; None where it does not open."""
-        return self._keyring.open_text(sealed, purpose)
+        return self._keys.having([sealed.key_id]).open_text(sealed, purpose)
 
     def fingerprint_text(self, text: str, purpose: str) -> str:
         """What tells whether two texts for one purpose are the same without telling them."""
-        return self._keyring.fingerprint(f"text:{purpose}:{text}")
+        return self._keys.keys().fingerprint(f"text:{purpose}:{text}")
 
     def rotate(self, conn: Connection, after: str = "", limit: int = 1_000) -> Rotated:
         """Wrap the data keys of the next `limit` cards with the current key; the cards themselves stay as they are.
@@ -178,9 +201,10 @@ class Vault:
         To be called with `last` as `after`, a commit between, until `last` is None.
         """
         columns = card_vault.c
+        keyring = self._keys.keys()
         found = conn.execute(
             select(columns.token, columns.key_id, columns.wrapped_key)
-            .where(columns.token > after, columns.wrapped_key.isnot(None), columns.key_id != self._keyring.current)
+            .where(columns.token > after, columns.wrapped_key.isnot(None), columns.key_id != keyring.current)
             .order_by(columns.token)
             .limit(limit)
             .with_for_update()
@@ -189,53 +213,59 @@ class Vault:
         failed: list[str] = []
         for row in found:
             try:
-                data_key = self._keyring.unwrap(row.token, row.key_id, row.wrapped_key)
+                data_key = keyring.unwrap(row.token, row.key_id, row.wrapped_key)
             except CardUnavailable:
                 failed.append(row.token)
             else:
-                wrapped[row.token] = self._keyring.wrap(row.token, data_key)[1]
+                wrapped[row.token] = keyring.wrap(row.token, data_key)[1]
         if wrapped:
             conn.execute(
                 _REWRAP,
-                {"key_id": self._keyring.current, "token": list(wrapped), "wrapped_key": list(wrapped.values())},
+                {"key_id": keyring.current, "token": list(wrapped), "wrapped_key": list(wrapped.values())},
             )
         last = found[-1].token if len(found) == limit else None
         return Rotated(len(wrapped), tuple(failed), last)
 
-    def _row(self, card: Card, customer_id: int | None, hour: tuple[str, bytes] | None) -> dict[str, Any]:
-        token = f"card_{secrets.token_urlsafe(16)}"
-        data_key = secrets.token_bytes(KEY_BYTES)
-        key_id, wrapped = self._keyring.wrap(token, data_key)
-        code = None
-        if hour and card.security_code:
-            code = seal(hour[1], card.security_code.encode(), f"code:{token}:{hour[0]}")
-        return {
-            "token": token,
-            "wrapped_key": wrapped,
-            "key_id": key_id,
-            "sealed": seal(data_key, card_to_bytes(card), f"card:{token}"),
-            "brand": card.brand.value,
-            "last_four": card.last_four,
-            "exp_month": card.exp_month,
-            "exp_year": card.exp_year,
-            "fingerprint": self._keyring.fingerprint(card.number),
-            "security_code": code,
-            "security_code_hour": hour[0] if hour and code else None,
-            "customer_id": customer_id,
-        }
+    def sealed_by(self, conn: Connection) -> dict[str, int]:
+        """How many cards that still open each key guards."""
+        return {row.key_id: row.cards for row in conn.execute(_COUNT)}
 
-    def _card(self, row: Row[*tuple[Any, ...]], hours: dict[str, bytes]) -> Card:
-        if row.wrapped_key is None:
-            raise CardUnavailable(
-                f"The card {row.token} was dropped on {row.dropped_at:%Y-%m-%d}, when no more attempt was to come.",
-                "Ask the customer for the card again.",
-            )
-        data_key = self._keyring.unwrap(row.token, row.key_id, row.wrapped_key)
-        if (plain := unseal(data_key, row.sealed, f"card:{row.token}")) is None:
-            raise CardUnavailable(
-                f"The card {row.token} does not open: its row was altered.", "Ask the customer for the card again."
-            )
-        return card_from_bytes(plain, _security_code(row, hours))
+
+def _row(keyring: Keyring, card: Card, customer_id: int | None, hour: tuple[str, bytes] | None) -> dict[str, Any]:
+    token = f"card_{secrets.token_urlsafe(16)}"
+    data_key = secrets.token_bytes(KEY_BYTES)
+    key_id, wrapped = keyring.wrap(token, data_key)
+    code = None
+    if hour and card.security_code:
+        code = seal(hour[1], card.security_code.encode(), f"code:{token}:{hour[0]}")
+    return {
+        "token": token,
+        "wrapped_key": wrapped,
+        "key_id": key_id,
+        "sealed": seal(data_key, card_to_bytes(card), f"card:{token}"),
+        "brand": card.brand.value,
+        "last_four": card.last_four,
+        "exp_month": card.exp_month,
+        "exp_year": card.exp_year,
+        "fingerprint": keyring.fingerprint(card.number),
+        "security_code": code,
+        "security_code_hour": hour[0] if hour and code else None,
+        "customer_id": customer_id,
+    }
+
+
+def _card(keyring: Keyring, row: Row[*tuple[Any, ...]], hours: dict[str, bytes]) -> Card:
+    if row.wrapped_key is None:
+        raise CardUnavailable(
+            f"The card {row.token} was dropped on {row.dropped_at:%Y-%m-%d}, when no more attempt was to come.",
+            "Ask the customer for the card again.",
+        )
+    data_key = keyring.unwrap(row.token, row.key_id, row.wrapped_key)
+    if (plain := unseal(data_key, row.sealed, f"card:{row.token}")) is None:
+        raise CardUnavailable(
+            f"The card {row.token} does not open: its row was altered.", "Ask the customer for the card again."
+        )
+    return card_from_bytes(plain, _security_code(row, hours))
 
 
 def _security_code(row: Row[*tuple[Any, ...]], hours: dict[str, bytes]) -> str | None:

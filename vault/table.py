@@ -1,4 +1,4 @@
-"""The vault's one table; only `vault.store` reads and writes it."""
+"""The vault's tables: the cards, which only `vault.store` reads and writes, and the keys (`vault.known`)."""
 
 from __future__ import annotations
 
@@ -37,3 +37,15 @@ Index(
     card_vault.c.token,
     postgresql_where=card_vault.c.customer_id.isnot(None) & card_vault.c.wrapped_key.isnot(None),
 )
+
+vault_keys = Table(
+    "vault_keys",
+    metadata,
+    Column("key_id", Text(collation="C"), primary_key=True),
+    Column("proof", LargeBinary),  # shows whether a key of this id is this one; null: not seen since an upgrade
+    Column("fingerprint_proof", LargeBinary),  # the same for the key of the fingerprints that was beside it
+    moment("current_since", nullable=False),
+    moment("retired_at"),  # nothing needs it any more, or a person gave it up
+    CheckConstraint("(proof IS NULL) = (fingerprint_proof IS NULL)", name="proofs_together"),
+)
+"""The keys under which something was sealed here; never a key itself."""

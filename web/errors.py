@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match
 
-from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable
+from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable, VaultClosed
 from web import problems, resume
 from web.pages import page
 from web.rights import Forbidden, NotSignedIn, OldForm, SecondFactorDue, form_fields, session_token
@@ -36,6 +36,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(OldForm)(_old_form)
     app.exception_handler(DefrayError)(_refused)
     app.exception_handler(problems.Refused)(_problem)
+    app.exception_handler(VaultClosed)(_closed)
     app.exception_handler(OperationalError)(_unreachable)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
@@ -123,6 +124,11 @@ def _refused(request: Request, error: DefrayError) -> Response:
 def _unreachable(request: Request, error: Exception) -> Response:
     _log.warning("the database does not answer: %s", type(error).__name__)
     return answer(request, 503, "The database does not answer", "Nothing was changed by this; try again in a minute.")
+
+
+def _closed(request: Request, error: Exception) -> Response:
+    _log.error("the vault is closed: %s", error)  # where the key file lies is nobody's business but the log's
+    return answer(request, 503, "Cards cannot be taken now", "Nothing was changed by this; an administrator must look.")
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:

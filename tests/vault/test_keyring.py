@@ -104,7 +104,10 @@ def test_rotation_keeps_the_old_keys(path: Path) -> None:
     """C1: after a rotation new data keys are wrapped with the new key, old ones still open, fingerprints stay."""
     old = Keyring.load_or_create(path)
     old_id, old_wrapped = old.wrap(TOKEN, DATA_KEY)
-    new = old.rotated(path)
+    more = old.with_new_key()
+    assert (more.current, more.next) == (old_id, more.ids[-1])
+    new = more.using(more.ids[-1])
+    new.save(path)
     reloaded = Keyring.load(path)
     assert new.current == reloaded.current != old_id
     assert reloaded.unwrap(TOKEN, old_id, old_wrapped) == DATA_KEY
