@@ -183,6 +183,13 @@ def pg_counters(dsn=DSN):
         ).fetchone()
 
 
+def rows(dsn, question):
+    """One number, once all counts up to now were told (at most once a second)."""
+    time.sleep(1.1)
+    with psycopg.connect(dsn) as db:
+        return db.execute(question).fetchone()[0]
+
+
 def spawn(args, cwd=HERE, log="worker.log", **env):
     with open(HOME / log, "wb") as file:
         return subprocess.Popen(
@@ -203,12 +210,14 @@ def stop(proc):
 
 
 def emit(**row):
+    """Print a result, and append it to BENCH_OUT."""
     line = json.dumps({**row, "load": round(os.getloadavg()[0], 2)})
     print(line, flush=True)
     out = os.environ.get("BENCH_OUT")
     if out:
         with open(out, "a") as f:
             f.write(line + "\n")
+    return row
 
 
 PY = sys.executable

@@ -185,8 +185,12 @@ def wait(db, batch_id, process, limit):
 
 
 def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=100,
-        gateway="payflow", per_customer=10, database="bench_defray", about=(), **more):  # fmt: skip
-    """`repeat` batches of `n` payments, one after another, under one worker (one row each, with `about` added)."""
+        gateway="payflow", per_customer=10, database="bench_defray", about=(), before_charging=None,
+        **more):  # fmt: skip
+    """`repeat` batches of `n` payments, one after another, under one worker (one row each, with `about` added).
+
+    `before_charging` is called with the house. Returns the rows.
+    """
     redis.Redis.from_url(common.REDIS).flushall()
     total = n * repeat + warm
     house = House(database, method, total, total if one_customer else per_customer, latency, window, gateway, **more)
@@ -204,6 +208,8 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
         time.sleep(0.3)
         wal = common.pg_counters(house.dsn)[2] - before[2]
         batches.append((batch_id, seconds, spent, wal))
+    if before_charging:
+        before_charging(house)
     producer_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     with psycopg.connect(house.dsn, autocommit=True) as db:
         db.execute("VACUUM ANALYZE")
@@ -236,7 +242,7 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
     commits, syncs, wal = (b - a for a, b in zip(counters, common.pg_counters(house.dsn), strict=True))
     house.check(total, served() - calls)
     house.close()
-    for seconds, enqueued, used, record_s, record_cpu, record_wal in rows:
+    return [
         common.emit(
             bench="charge", config=name, n=n, latency_ms=common.told(latency), others=0, seconds=round(seconds, 3),
             per_s=round(n / seconds, 1), enqueue_s=round(enqueued, 4),
@@ -247,7 +253,9 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
             record_cpu_us={k: round(v / n * 1e6) for k, v in record_cpu.items()},
             record_wal_bytes_per=round(int(record_wal) / n), producer_rss_mib=producer_rss,
             seal_us=round(sealing / total * 1e6), **dict(about),
-        )  # fmt: skip
+        )
+        for seconds, enqueued, used, record_s, record_cpu, record_wal in rows
+    ]  # fmt: skip
 
 
 CONFIGS = {
