@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import select
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import DisconnectionError, OperationalError
 
+from models.arrays import write_at_once
 from rules.errors import DefrayError, Unreachable
 
 SKEW_MAX: Final = timedelta(seconds=2)
@@ -19,21 +21,41 @@ _SERVER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "60s",
 }
 
+# A peer that vanished without a word is found out within a minute, and no router forgets a connection that rests.
+_KEPT_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
 
 def engine_for(url: str, application_name: str, connections: int = 4) -> Engine:
     """An engine with a small pool; `application_name` is what pg_stat_activity shows. Connects at first use."""
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # values never reach an error's text (C3)
         connect_args={
             "application_name": application_name,
             "connect_timeout": 10,
+            **_KEPT_ALIVE,
             "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
         },
     )
+    event.listen(engine, "checkout", _refuse_ended)
+    return engine
+
+
+def _refuse_ended(connection: Any, _record: object, _checked_out: object) -> None:
+    """Let the pool connect anew where a connection has ended: one that is well has nothing to say by itself.
+
+    A look at the socket, where a question to the server would cost each transaction a round trip.
+    """
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        raise DisconnectionError
+
+
+def _let_it_write_lists_at_once(connection: Any, _record: object) -> None:
+    write_at_once(connection)
 
 
 def check_reachable(engine: Engine) -> None:
