@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: what was asked of this process, and how payments, queues and open outcomes stand."""
+"""`/metrics` for Prometheus: what was asked of this process, how payments and queues stand, and what was answered."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import celeryconfig
 from books.gauges import COUNTED_TO, Gauges, gauges
+from web.counted import Counted
 from web.office import At, Office
 
 router = APIRouter()
@@ -89,12 +90,13 @@ class Figures(Collector):
         self._lock = threading.Lock()
         self._kept: list[Metric] = []
         self._until = 0.0
+        self._counted = Counted()
 
     def collect(self) -> Iterator[Metric]:
         """The figures; those of a server that does not answer are left out, and `defray_up` says so."""
         with self._lock:
             if time.monotonic() >= self._until:
-                self._kept = [*self._books(), *self._queues()]
+                self._kept = [*self._books(), *self._counted.look(self._at), *self._queues()]
                 self._until = time.monotonic() + FRESH
             yield from self._kept
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from starlette.testclient import TestClient
 
-from books import clock, gauges
+from books import clock, counts, gauges
 from settings import Settings
 from tests.api.conftest import App
 from tests.books.plans import read_whole
+from web import metrics
 from web.app import served
 
 LOCAL = ("127.0.0.1", 1)
@@ -78,6 +80,42 @@ def test_servers_away(settings: Settings, shop: App) -> None:
     assert found["defray_requests_total", "GET,/readyz,503"] == 1
 
 
+ANSWERED = """
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor, currency, state,
+                                      decline_class, send_until, started_at, finished_at)
+        SELECT p.id, 'sale', 'payflow', 'a', n, 100, 'USD', 'declined', 'dated', :now, :sent, :settled
+        FROM payments p, generate_series(1, 3) n;
+    INSERT INTO evidence (gateway_transaction_id, at, kind, said)
+        SELECT id, at, 'reply', '{}' FROM gateway_transactions, (VALUES (1, :settled), (2, :now)) AS v(n, at)
+        ORDER BY n;
+    INSERT INTO events (at, what, by) VALUES (:settled, 'alarm.unknown_outcome', 'a')
+"""
+
+
+def test_counters(settings: Settings, shop: App, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of gateways by how long they took, declines by class, events: what came since the process began."""
+    shop.bill("C-1", {"A-1": 1000})
+    shop.made("/v1/payments", **shop.by_card(100))
+    monkeypatch.setattr(metrics, "FRESH", 0)
+    with TestClient(served(settings), base_url="http://127.0.0.1", client=LOCAL) as client:
+        assert not any(name == "defray_gateway_seconds_count" for name, _ in figures(client))
+        with engine.begin() as conn:
+            now = clock.now(conn)
+            settled = now - timedelta(minutes=1)
+            times = {"now": now, "settled": settled, "sent": settled - timedelta(seconds=1.2)}
+            for statement in ANSWERED.split(";"):
+                conn.execute(text(statement), times)
+        figures(client)
+        found = figures(client)
+    of_sales = "payflow,sale,declined"
+    assert found["defray_gateway_seconds_count", of_sales] == 3, "each once; the younger ones are left for later"
+    assert found["defray_gateway_seconds_sum", of_sales] == pytest.approx(3.6)
+    assert found["defray_gateway_seconds_bucket", "payflow,1.0,sale,declined"] == 0
+    assert found["defray_gateway_seconds_bucket", "payflow,2.0,sale,declined"] == 3
+    assert found["defray_declines_total", "payflow,dated"] == 3
+    assert found["defray_events_total", "alarm.unknown_outcome"] == 1
+
+
 FILL = """
     INSERT INTO customers (id, number, name, created_at)
         SELECT n, 'C-' || n, 'x', now() FROM generate_series(1, 100) n;
@@ -101,3 +139,23 @@ def test_plans(connection: Connection, name: str) -> None:
     question = getattr(gauges, name)
     asked = {key: value for key, value in known.items() if re.search(rf":{key}\b", question.text)}
     assert "payments" not in read_whole(connection, question, **asked)
+
+
+FILL_HISTORY = """
+    INSERT INTO events (at, what, by)
+        SELECT now() - interval '1 hour', 'payment.posted', 'a' FROM generate_series(1, 40000);
+    INSERT INTO evidence (gateway_transaction_id, at, kind, said)
+        SELECT n, now() - interval '1 hour', 'reply', '{}' FROM generate_series(1, 40000) n;
+    ANALYZE events, evidence, gateway_transactions;
+"""
+
+
+def test_counters_read_what_is_new(connection: Connection) -> None:
+    """A look reads what came since the last, however long the history is."""
+    connection.execute(text(FILL_HISTORY))
+    settled = clock.now(connection) - counts.SETTLED
+    for table, last in counts.LAST.items():
+        assert table not in read_whole(connection, last, settled=settled)
+        end = connection.execute(last, {"settled": settled}).scalar_one()
+        question, more = (counts.EVENTS, {}) if table == "events" else (counts.ANSWERS, {"bounds": [1.0]})
+        assert table not in read_whole(connection, question, after=end - 100, upto=end, most=counts.MOST, **more)
