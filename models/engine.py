@@ -39,8 +39,13 @@ def engine_for(url: str, application_name: str, connections: int = 4) -> Engine:
             "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
         },
     )
+    event.listen(engine, "connect", _write_lists_at_once)
     event.listen(engine, "checkout", _refuse_ended)
     return engine
+
+
+def _write_lists_at_once(connection: Any, _record: object) -> None:
+    write_at_once(connection)
 
 
 def _refuse_ended(connection: Any, _record: object, _checked_out: object) -> None:
