@@ -30,6 +30,7 @@ worker_send_task_events = True
 # A broker that is away is waited for, for as long as it takes, and a connection that died silently is found out.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+broker_channel_error_retry = True  # so is one whose memory is full
 broker_transport_options = {
     "socket_connect_timeout": 5,
     "socket_timeout": 30,

@@ -66,6 +66,22 @@ def test_broker_comes_and_goes(plant_of_its_own: Plant, valkey: Valkey) -> None:
     plant.drain()
 
 
+def test_full_broker_ends_no_worker(plant_of_its_own: Plant) -> None:
+    """D3: a worker that cannot even take a message, since Redis is full, goes on when it no longer is."""
+    plant = plant_of_its_own
+    worker = plant.worker(concurrency=1)
+    worker.stop()
+    plant.sweep()
+    plant.broker.config_set("maxmemory", 1)
+    worker.go_on()
+    worker.wait_for("OutOfMemoryError")
+    plant.broker.config_set("maxmemory", 0)
+    plant.hand_in(visa(10))
+    plant.wait_for_payments(posted=10)
+    assert worker.process.poll() is None
+    plant.check()
+
+
 def test_every_message_twice(plant: Plant) -> None:
     """D4, B03, B04, B07: each message comes twice, to two workers under two beats; nothing is done twice."""
     sandbox = plant.sandbox.client
