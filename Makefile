@@ -49,6 +49,9 @@ simulate: setup-dev ## Run the real code against simulated time, faults and cras
 simulate-bugs: setup-dev ## Plant every deliberate bug; each must be found within its stated number of seeds
 	@$(VENV)/python -m tests.simulation --bugs
 
+race: setup-dev ## Do everything at once to one customer, and compare with one after another (ROUNDS=5000, SEED=1)
+	@$(VENV)/python -m tests.concurrency --rounds $(or $(ROUNDS),1000) --seed $(or $(SEED),1)
+
 bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
 	@mkdir -p bench/out
 	@rm -f bench/out/results.jsonl

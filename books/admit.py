@@ -16,13 +16,19 @@ from sqlalchemy import Connection, text
 
 from books.history import tell
 from rules import states
-from rules.errors import Fault
+from rules.errors import Fault, shown
 from rules.overlap import Claim, UnderWay, too_much, unknown_beside
 
 PAYS_NOTHING: Final = Fault(
     "invoices", "", "nothing is owed that this payment could be applied to", "Say as_credit to keep the sum as a credit"
 )
 """What is wrong with a request that would pay nothing at entry (R1)."""
+
+
+def is_void(number: str) -> Fault:
+    """What is wrong with a request that names an invoice which is void (R1)."""
+    return Fault("invoices", shown(number), "the invoice is void", "Leave it out")
+
 
 _GROUP: Final = 1_000
 _STATES: Final = ", ".join(f"'{state.value}'" for state in states.UNDER_WAY)
@@ -56,7 +62,8 @@ _LOCK = text(f"""
     SELECT count(*) FROM (
         SELECT id FROM customers WHERE id IN (SELECT p.customer_id FROM payments p WHERE {_OURS})
         ORDER BY id FOR NO KEY UPDATE) AS locked""")
-# owed_at_request_minor was read when the payment was inserted; only what has changed since is written again.
+# owed_at_request_minor was read when the payment was inserted; only what has changed since is written again. An invoice
+# that was voided since is among what has changed.
 _OWED = text(f"""
     WITH asked AS (
         SELECT id, customer_id, currency, invoice_ids, caps_minor, as_credit, owed_at_request_minor
@@ -67,7 +74,7 @@ _OWED = text(f"""
             WHERE i.customer_id = o.customer_id AND i.currency = o.currency AND i.state = 'pending') AS owed
         FROM (SELECT DISTINCT customer_id, currency FROM asked WHERE invoice_ids IS NULL) AS o
     ), owing AS MATERIALIZED (
-        SELECT a.id, a.as_credit, a.owed_at_request_minor AS before,
+        SELECT a.id, a.invoice_ids, a.as_credit, a.owed_at_request_minor AS before,
             CASE WHEN a.invoice_ids IS NULL
                 THEN (SELECT w.owed FROM whole w WHERE w.customer_id = a.customer_id AND w.currency = a.currency)
                 ELSE (SELECT coalesce(sum(least(i.balance_minor, n.cap)), 0)
@@ -79,7 +86,10 @@ _OWED = text(f"""
         UPDATE payments SET owed_at_request_minor = o.owed FROM owing o
         WHERE payments.id = o.id AND o.owed <> o.before
     )
-    SELECT id FROM owing WHERE owed = 0 AND NOT as_credit""")
+    SELECT id, void FROM owing CROSS JOIN LATERAL (
+        SELECT min(i.number) AS void FROM invoices i
+        WHERE owed <> before AND i.id = ANY(invoice_ids) AND i.state = 'void') AS v
+    WHERE void IS NOT NULL OR (owed = 0 AND NOT as_credit)""")
 
 _ANY_CARD = text(f"SELECT EXISTS (SELECT FROM payments p WHERE {_OURS} AND p.gateway IS NOT NULL)")
 # What each payment under way that names invoices would take of each, and of these the ones that are wanted for more
@@ -157,8 +167,8 @@ def admit(conn: Connection, fresh: Fresh, refuse_alike: bool = False, allow_unkn
     conn.execute(_LOCK, ours).scalar_one()
     refusals: dict[int, Fault] = {}
     for ids in _groups(fresh.payment_ids):
-        for payment_id in conn.execute(_OWED, {"ids": ids}).scalars():
-            refusals[payment_id] = PAYS_NOTHING
+        for payment_id, voided in conn.execute(_OWED, {"ids": ids}):
+            refusals[payment_id] = PAYS_NOTHING if voided is None else is_void(voided)
     if conn.execute(_ANY_CARD, ours).scalar_one():
         for payment_id in _too_much(conn, ours):
             refusals.setdefault(payment_id, OVERLAP)

@@ -1,0 +1,66 @@
+"""What is done at once to one customer ends as if it was done one after another; `make race` goes on for longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from books import claim
+from books.void_invoice import void_invoice
+from rules.errors import RequestRefused
+from tests.concurrency.acts import new_copy
+from tests.concurrency.race import ALWAYS, rounds, until_waiting, wrong_books
+from tests.concurrency.stage import Stage, stage
+from tests.simulation.world import VISA
+
+ROUNDS = 8
+
+
+@pytest.fixture
+def built(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    """A stage on this process's database, which is emptied afterwards."""
+    with stage(database_url, redis_url, str(tmp_path / "keys.json")) as made:
+        yield made
+
+
+def test_at_once_is_as_one_by_one(built: Stage) -> None:
+    """B3: payments, voids, credits, an import and others at once on one customer: no ring, and a serial end."""
+    before = built.deadlocks()
+    for ran in rounds(built, 1, ROUNDS):
+        assert set(ALWAYS) <= set(ran.names)
+        assert ran.is_serial, ran.difference()
+    assert wrong_books(built) == []
+    assert built.deadlocks() == before
+
+
+def test_without_the_customers_lock_it_is_not(built: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3: the check can fail: where nobody waits for the customer, ends come that no order explains."""
+    unlocked = text("SELECT id FROM customers WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
+    monkeypatch.setattr(claim, "_LOCK", unlocked)
+    monkeypatch.setattr("tests.concurrency.race.ORDERS_MAX", 3)
+    assert any(_goes_wrong(built, seed) for seed in range(1, 9))
+
+
+def _goes_wrong(built: Stage, seed: int) -> bool:
+    try:
+        return not all(ran.is_serial for ran in rounds(built, seed, 1))
+    except (RuntimeError, IntegrityError):
+        return True
+
+
+def test_an_invoice_that_is_voided_while_a_request_waits(built: Stage) -> None:
+    """R1: a request waits for the customer while an invoice that it names is voided: it is refused."""
+    copy = new_copy(built, built.producer.keep_cards([VISA])[0].token)
+    with ThreadPoolExecutor(1) as threads:
+        with built.context.transaction() as (conn, now):
+            claim.customers(conn, [copy.id])
+            paying = threads.submit(copy.pay, "late", 5000, invoices=["C", "E"])
+            until_waiting(built, lambda waiting: waiting > 0)
+            void_invoice(conn, copy.invoices["E"], "never sent", now, "sue")
+        with pytest.raises(RequestRefused, match=r"invoices \(E\): the invoice is void"):
+            paying.result(30)
