@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from books.history import tell
 from rules.apps import PREFIX_LENGTH, Scope
@@ -79,8 +79,12 @@ _KEYS: Final = """
            k.revoked_at, k.revoked_by, k.last_used_at
     FROM api_keys k LEFT JOIN customers c ON c.id = k.customer_id"""
 _ALL = text(f"{_KEYS} ORDER BY k.id")
-_FIND = text(f"{_KEYS} WHERE k.secret_hash = :hash AND k.revoked_at IS NULL")
-_USED = text("UPDATE api_keys SET last_used_at = :now WHERE id = :id AND last_used_at IS NOT DISTINCT FROM :before")
+_FIND = text(f"""
+    SELECT k.*, k.last_used_at IS NULL OR now() + clock.ahead - k.last_used_at >= :used_to AS unnoted
+    FROM ({_KEYS} WHERE k.secret_hash = :hash AND k.revoked_at IS NULL) AS k CROSS JOIN clock""")
+_USED = text("""
+    UPDATE api_keys SET last_used_at = now() + clock.ahead FROM clock
+    WHERE id = :id AND last_used_at IS NOT DISTINCT FROM :before""")
 
 
 def everybody(conn: Connection) -> tuple[ApiKey, ...]:
@@ -88,14 +92,16 @@ def everybody(conn: Connection) -> tuple[ApiKey, ...]:
     return tuple(map(_key, conn.execute(_ALL)))
 
 
-def use(conn: Connection, secret: str, now: datetime) -> ApiKey | None:
+def use(conn: Connection, secret: str) -> ApiKey | None:
     """The key of a secret, and a note that it was used; None where there is none, or it was revoked."""
-    row = conn.execute(_FIND, {"hash": _hash(secret)}).one_or_none()
+    row = conn.execute(_FIND, {"hash": _hash(secret), "used_to": USED_TO}).one_or_none()
     if row is None:
         return None
-    if row.last_used_at is None or now - row.last_used_at >= USED_TO:
-        conn.execute(_USED, {"id": row.id, "now": now, "before": row.last_used_at})
-    return _key(row)
+    *known, unnoted = row
+    key = _key(known)
+    if unnoted:
+        conn.execute(_USED, {"id": key.id, "before": key.last_used_at})
+    return key
 
 
 _STANDS = text("SELECT EXISTS (SELECT FROM api_keys WHERE id = :id AND revoked_at IS NULL)")
@@ -122,8 +128,10 @@ def revoke(conn: Connection, name: str, now: datetime, by: str) -> None:
     tell(conn, "api_key.revoked", now, by, name, customer_id=row.customer_id)
 
 
-def _key(row: Row[Any]) -> ApiKey:
-    return ApiKey(**{**row._mapping, "scopes": tuple(row.scopes)})
+def _key(row: Sequence[Any]) -> ApiKey:
+    """The columns are selected in the order of the fields."""
+    id_, name, prefix, scopes, *others = row
+    return ApiKey(id_, name, prefix, tuple(scopes), *others)
 
 
 def _hash(secret: str) -> bytes:

@@ -37,6 +37,12 @@ class Desk:
         with snapshot(self.engine).begin() as conn:
             yield conn, clock.now(conn)
 
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """For a question or two that need neither one snapshot nor the moment."""
+        with self.engine.begin() as conn:
+            yield conn
+
     def today(self, now: datetime) -> date:
         """The business day of a moment (R5)."""
         return self.terms().today(now)

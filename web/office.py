@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Annotated, Final
 
 import redis
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from starlette.convertors import Convertor, register_url_convertor
 
 from books.desk import Desk
@@ -20,7 +22,7 @@ from rules.breaking import Rest
 from rules.cards import Brand
 from rules.routes import chooser, may_charge
 from settings import Settings
-from vault import HourKeys, Keyring, Vault
+from vault import HourKeys, KeyFile, Vault
 from web.limits import Limits, limits
 from worker.breakers import Breakers
 from worker.wake import Wake
@@ -59,13 +61,13 @@ class Office(Desk):
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Office]:
-    """Everything for one process; connects at first use. Raises SettingsError where the key file is not to be had."""
+    """Everything for one process; connects at first use. Raises VaultClosed where the key file is not right."""
     database_url, redis_url = settings.servers()
     engine = engine_for(database_url, "defray web", _CONNECTIONS)
     wake = Wake(redis_url)
     try:
         with redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1) as broker:
-            vault = Vault(Keyring.load_or_create(settings.key_file), HourKeys(broker))
+            vault = Vault(_key_file(settings.key_file, engine), HourKeys(broker))
             producer = Producer(
                 engine,
                 vault,
@@ -84,13 +86,26 @@ def opened(settings: Settings) -> Iterator[Office]:
         engine.dispose()
 
 
+def _key_file(path: FilePath, engine: Engine) -> KeyFile:
+    """The key file, checked now if the database can be asked, else with the first card."""
+    key_file = KeyFile(path, engine)
+    with suppress(OperationalError, ProgrammingError):  # it is away, or its tables are not made yet
+        key_file.keys()
+    return key_file
+
+
 def of(request: Request) -> Office:
     """The office of this process."""
     found: Office = request.app.state.office
     return found
 
 
-At = Annotated[Office, Depends(of)]
+async def _here(request: Request) -> Office:
+    """A coroutine, as every dependency that asks nobody is to be: a function would be handed to a thread."""
+    return of(request)
+
+
+At = Annotated[Office, Depends(_here)]
 """A handler's parameter: `at: At`."""
 
 

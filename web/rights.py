@@ -15,7 +15,7 @@ from starlette.datastructures import FormData
 from books import people, sessions
 from rules.errors import Fault, RequestRefused
 from rules.people import Role
-from web.office import Office, of
+from web.office import At, Office
 
 TOKEN_FIELD: Final = "csrf_token"  # noqa: S105 - a name
 TOKEN_HEADER: Final = "X-CSRF-Token"  # noqa: S105 - a name
@@ -70,7 +70,7 @@ def require(role: Role) -> Callable[..., people.User]:
     and for a write whose CSRF token is not the session's.
     """
 
-    def check(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) -> people.User:
+    def check(request: Request, at: At, fields: Fields) -> people.User:
         found, token = _session(request, at)
         if found.second_factor_due:
             raise SecondFactorDue
@@ -85,7 +85,7 @@ def require(role: Role) -> Callable[..., people.User]:
     return check
 
 
-def began(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) -> sessions.Session:
+def began(request: Request, at: At, fields: Fields) -> sessions.Session:
     """The dependency of what is open to a session whose second factor is due, too: showing it, and logging out.
 
     Raises NotSignedIn and Forbidden as `require`.
@@ -95,7 +95,7 @@ def began(request: Request, at: Annotated[Office, Depends(of)], fields: Fields) 
     return found
 
 
-def watching(request: Request, at: Annotated[Office, Depends(of)]) -> people.User | None:
+def watching(request: Request, at: At) -> people.User | None:
     """The dependency of what an open page asks by itself: no use of the session, which ends all the same when idle.
 
     None where it has ended: such a page is not led away from what is being entered.

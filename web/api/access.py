@@ -14,7 +14,7 @@ from rules.apps import Scope, may
 from rules.errors import Fault
 from rules.people import Role
 from web import rights
-from web.office import Office, of
+from web.office import At, Office
 from web.problems import NOT_ALLOWED, UNAUTHENTICATED, Refused
 
 SCHEME: Final = "bearer"
@@ -32,12 +32,12 @@ def needs(*scopes: Scope) -> Callable[..., ApiKey]:
     address without one, calls too often.
     """
 
-    def check(request: Request, at: Annotated[Office, Depends(of)]) -> ApiKey:
+    def check(request: Request, at: At) -> ApiKey:
         secret = request.headers.get("authorization", "").partition(" ")[2].strip()
         key = None
         if secret and brings_key(request):
-            with at.transaction() as (conn, now):
-                key = api_keys.use(conn, secret, now)
+            with at.engine.begin() as conn:
+                key = api_keys.use(conn, secret)
         if key is None:
             at.limits.of_stranger(request)
             raise Refused(UNAUTHENTICATED, "Send the header Authorization: Bearer with a key that was not revoked.")
@@ -62,7 +62,7 @@ _key_pays: Final = needs(Scope.PAY)
 _person_is_clerk: Final = rights.require(Role.CLERK)
 
 
-def keeps_cards(request: Request, at: Annotated[Office, Depends(of)], fields: rights.Fields) -> ApiKey | User:
+def keeps_cards(request: Request, at: At, fields: rights.Fields) -> ApiKey | User:
     """The dependency of the card endpoint, which apps and the console share. Raises as `needs` and `rights.require`."""
     return _key_pays(request, at) if brings_key(request) else _person_is_clerk(request, at, fields)
 
@@ -73,7 +73,7 @@ CardKeeper = Annotated[ApiKey | User, Depends(keeps_cards)]
 
 def stands(at: Office, key: ApiKey) -> bool:
     """Whether a key that began to listen was not revoked since."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         return api_keys.stands(conn, key.id)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -131,8 +131,8 @@ def batch(of: Batch) -> dict[str, Any]:
 
 def _plain(row: Any) -> dict[str, Any]:
     """The row as JSON takes it; what it is of in all is its `amount_minor`, as in a request."""
-    said = {name: _value(value) for name, value in asdict(row).items()}
-    return {("amount_minor" if name == "total_minor" else name): value for name, value in said.items()}
+    said: Sequence[str] = row.__slots__
+    return {("amount_minor" if name == "total_minor" else name): _value(getattr(row, name)) for name in said}
 
 
 def _value(value: object) -> object:

@@ -71,17 +71,17 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.BATCH))]) -> Any:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.BATCH))]) -> Response:
     """Batches, in the order in which they were handed in. A key for one customer sees its own only."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         found = lists.batches(conn, asked.one_more, None if key.customer is None else key.caller)
-    return asked.shown([answers.batch(one) for one in found])
+    return as_json(200, asked.shown([answers.batch(one) for one in found]))
 
 
 @router.get("/{batch_id}/progress")
 def progress(request: Request, at: At, key: Reader, batch_id: Id) -> Response:
     """How far a batch is, live, as server-sent events: `counts`, whenever they changed, at last `end`."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         lists.batch(conn, batch_id, None if key.customer is None else key.caller)
     return stream(request, of_batch(at, batch_id), partial(stands, at, key))
 

@@ -16,7 +16,7 @@ from rules.money import check_currency
 from rules.requests import NAME_MAX, check_words, required_text, unknown_fields
 from web.api import answers
 from web.api.access import Payer, Reader, Voider, other_customer
-from web.api.answers import Made, write
+from web.api.answers import Made, as_json, write
 from web.api.requests import Asked, Body, IdempotencyKey, asking
 from web.office import At, Id
 
@@ -30,16 +30,16 @@ _ID_MAX: Final = 2**63 - 1
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", of=answers.CREDIT))]) -> Any:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", of=answers.CREDIT))]) -> Response:
     """A customer's credits, used up ones, too."""
     customer = asked.filters.get("customer", key.customer)
     if customer is None:
         raise RequestRefused([Fault("customer", "", "missing", "Give the customer's number")])
     if fault := other_customer(key, customer):
         raise RequestRefused([fault])
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         found = lists.credits_of(conn, asked.one_more, lists.customer(conn, customer).id)
-    return asked.shown([answers.credit(one) for one in found])
+    return as_json(200, asked.shown([answers.credit(one) for one in found]))
 
 
 @router.post("/apply")
@@ -67,11 +67,11 @@ def apply(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey,
 @router.get("/{credit_id}/applications")
 def applications(
     at: At, key: Reader, credit_id: Id, asked: Annotated[Asked, Depends(asking(of=answers.APPLICATION))]
-) -> Any:
+) -> Response:
     """What of a credit was applied to which invoices, what was taken back, too."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         found = lists.applications(conn, asked.one_more, credit_id, key.customer_id)
-    return asked.shown([answers.application(one) for one in found])
+    return as_json(200, asked.shown([answers.application(one) for one in found]))
 
 
 @router.post("/applications/{application_id}/reverse")

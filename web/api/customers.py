@@ -18,7 +18,7 @@ from rules.requests import NAME_MAX, required_text, unknown_fields
 from rules.texts import check_text
 from web.api import answers
 from web.api.access import Payer, Reader, for_all_customers
-from web.api.answers import Made, write
+from web.api.answers import Made, as_json, write
 from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, picking
 from web.office import At
 from web.problems import EXISTS, Refused
@@ -44,19 +44,21 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.CUSTOMER))]) -> dict[str, Any]:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(of=answers.CUSTOMER))]) -> Response:
     """All customers, in the order in which they were recorded."""
-    with at.reading() as (conn, _):
-        return asked.shown([answers.customer(one) for one in lists.customers(conn, asked.one_more, key.customer_id)])
+    with at.looking() as conn:
+        return as_json(
+            200, asked.shown([answers.customer(one) for one in lists.customers(conn, asked.one_more, key.customer_id)])
+        )
 
 
 @router.get("/{number:path}")
-def get(at: At, key: Reader, number: str, pick: Annotated[Pick, Depends(picking(answers.CUSTOMER))]) -> Any:
+def get(at: At, key: Reader, number: str, pick: Annotated[Pick, Depends(picking(answers.CUSTOMER))]) -> Response:
     """A customer by number."""
     if key.customer not in (None, number):
         raise NotFound("There is no such customer.")
-    with at.reading() as (conn, _):
-        return pick(answers.customer(lists.customer(conn, number)))
+    with at.looking() as conn:
+        return as_json(200, pick(answers.customer(lists.customer(conn, number))))
 
 
 def _checked(body: dict[str, Any]) -> NewCustomer:

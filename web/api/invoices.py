@@ -18,7 +18,7 @@ from rules.money import check_currency
 from rules.requests import NAME_MAX, check_amount, check_words, parse_day, required_text, unknown_fields
 from web.api import answers
 from web.api.access import Payer, Reader, Voider, other_customer
-from web.api.answers import Made, write
+from web.api.answers import Made, as_json, write
 from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, day_filter, one_of, picking
 from web.office import At, Id
 from web.problems import EXISTS, Refused
@@ -52,7 +52,7 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.INVOICE))]) -> Any:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.INVOICE))]) -> Response:
     """Invoices, in the order in which they were recorded: all, by number, a customer's; these by state and dates."""
     state = one_of(asked, "state", STATES)
     number, customer = asked.filters.get("number"), asked.filters.get("customer", key.customer)
@@ -62,17 +62,17 @@ def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, 
         raise RequestRefused([Fault(name, "", "given without a customer", "Give the customer, too") for name in alone])
     if fault := other_customer(key, customer):
         raise RequestRefused([fault])
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         customer_id = None if customer is None else lists.customer(conn, customer).id
         found = lists.invoices(conn, asked.one_more, customer_id, number, state, days)
-    return asked.shown([answers.invoice(one) for one in found])
+    return as_json(200, asked.shown([answers.invoice(one) for one in found]))
 
 
 @router.get("/{invoice_id}")
-def get(at: At, key: Reader, invoice_id: Id, pick: Annotated[Pick, Depends(picking(answers.INVOICE))]) -> Any:
+def get(at: At, key: Reader, invoice_id: Id, pick: Annotated[Pick, Depends(picking(answers.INVOICE))]) -> Response:
     """An invoice by id."""
-    with at.reading() as (conn, _):
-        return pick(answers.invoice(lists.invoice(conn, invoice_id, key.customer_id)))
+    with at.looking() as conn:
+        return as_json(200, pick(answers.invoice(lists.invoice(conn, invoice_id, key.customer_id))))
 
 
 @router.post("/{invoice_id}/void")

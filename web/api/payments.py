@@ -57,7 +57,7 @@ def create(at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> R
         apart=[flag for flag in flags if flag != "keep_card"],
         first=lambda conn: kept_answers.begin_payment(conn, key.id, idempotency_key),
     )
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         said = answers.payment(lists.payment(conn, recorded.payment_id))
     return as_json(201, said, replayed=not recorded.new, location=f"/v1/payments/{recorded.payment_id}")
 
@@ -75,7 +75,7 @@ def preview(at: At, key: Previewer, body: Body) -> dict[str, Any]:
 
 
 @router.get("")
-def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.PAYMENT))]) -> Any:
+def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, of=answers.PAYMENT))]) -> Response:
     """Payments, in the order in which they were recorded: all, a customer's or a batch's, these by WITHIN, too.
 
     `idempotency_key`: the one that this API key made under it.
@@ -96,7 +96,7 @@ def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, 
         raise RequestRefused([Fault(name, "", "given alone", "Give the customer or the batch, too") for name in alone])
     if fault := other_customer(key, customer):
         raise RequestRefused([fault])
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         if (used := asked.filters.get("idempotency_key")) is not None:
             if customer != key.customer or batch_id is not None:
                 remedy = "Give it without customer and batch"
@@ -108,20 +108,20 @@ def list_(at: At, key: Reader, asked: Annotated[Asked, Depends(asking(*FILTERS, 
         else:
             customer_id = None if customer is None else lists.customer(conn, customer).id
             found = lists.payments(conn, asked.one_more, customer_id, within)
-    return asked.shown([answers.payment(one) for one in found])
+    return as_json(200, asked.shown([answers.payment(one) for one in found]))
 
 
 @router.get("/{payment_id:id}")
-def get(at: At, key: Reader, payment_id: Id, pick: Annotated[Pick, Depends(picking(answers.PAYMENT))]) -> Any:
+def get(at: At, key: Reader, payment_id: Id, pick: Annotated[Pick, Depends(picking(answers.PAYMENT))]) -> Response:
     """Where a payment stands."""
-    with at.reading() as (conn, _):
-        return pick(answers.payment(lists.payment(conn, payment_id, key.customer_id)))
+    with at.looking() as conn:
+        return as_json(200, pick(answers.payment(lists.payment(conn, payment_id, key.customer_id))))
 
 
 @router.get("/{payment_id}/progress")
 def progress(request: Request, at: At, key: Reader, payment_id: Id) -> Response:
     """What happens to a payment, live, as server-sent events: `step`, `slow`, at last `end`."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         lists.payment(conn, payment_id, key.customer_id)
     look = of_payment(at, payment_id, lambda _: f"/v1/payments/{payment_id}")
     return stream(request, look, partial(stands, at, key), last_seen(request))
@@ -230,7 +230,7 @@ def _entered_once(at: Office, key: ApiKey, asked: Mapping[str, Any]) -> bool:
     token, number = asked.get("card_token"), asked.get("customer")
     if not isinstance(token, str) or not isinstance(number, str):
         return False
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         try:
             customer_id = lists.customer(conn, number).id
         except NotFound:

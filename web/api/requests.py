@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Final
@@ -62,7 +62,7 @@ Body = Annotated[dict[str, Any], Depends(_body)]
 """A handler's parameter: `body: Body`."""
 
 
-def _idempotency_key(request: Request) -> str:
+async def _idempotency_key(request: Request) -> str:
     checked = check_idempotency_key(request.headers.get("idempotency-key"))
     if isinstance(checked, Fault):
         raise RequestRefused([checked])
@@ -110,13 +110,13 @@ class Asked:
         return f"{self.path}?{urlencode({**self.filters, 'after': after, 'limit': self.page.limit})}"
 
 
-def asking(*filters: str, of: Sequence[str]) -> Callable[[Request], Asked]:
+def asking(*filters: str, of: Sequence[str]) -> Callable[[Request], Awaitable[Asked]]:
     """The dependency of a list of rows with the fields `of`, with these filters.
 
     Raises RequestRefused for any other filter or field, and for one given twice.
     """
 
-    def read(request: Request) -> Asked:
+    async def read(request: Request) -> Asked:
         given = request.query_params.multi_items()
         said = dict(given)
         faults = unknown_fields(said, ("after", "limit", "fields", *filters))
@@ -134,10 +134,10 @@ def asking(*filters: str, of: Sequence[str]) -> Callable[[Request], Asked]:
     return read
 
 
-def picking(of: Sequence[str]) -> Callable[[Request], Pick]:
+def picking(of: Sequence[str]) -> Callable[[Request], Awaitable[Pick]]:
     """The dependency of one row with these fields. Raises RequestRefused where `fields=` names any other."""
 
-    def read(request: Request) -> Pick:
+    async def read(request: Request) -> Pick:
         pick = _pick(request.query_params.get("fields"), of)
         if isinstance(pick, Fault):
             raise RequestRefused([pick])

@@ -51,24 +51,24 @@ def create(request: Request, at: At, key: Administrator, idempotency_key: Idempo
 
 
 @router.get("")
-def listed(at: At, key: Administrator, asked: Annotated[Asked, Depends(asking(of=_ENDPOINT))]) -> dict[str, Any]:
+def listed(at: At, key: Administrator, asked: Annotated[Asked, Depends(asking(of=_ENDPOINT))]) -> Response:
     """The endpoints."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         found = webhooks.endpoints(conn, key.customer_id, asked.page.after, asked.page.limit + 1)
-    return asked.shown([_shown(one) for one in found])
+    return as_json(200, asked.shown([_shown(one) for one in found]))
 
 
 @router.get("/{endpoint_id}")
 def get(at: At, key: Administrator, endpoint_id: Id) -> dict[str, Any]:
     """One endpoint."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         return _shown(webhooks.endpoint(conn, endpoint_id, key.customer_id))
 
 
 @router.get("/{endpoint_id}/deliveries")
 def deliveries(at: At, key: Administrator, endpoint_id: Id) -> dict[str, Any]:
     """Its latest deliveries, the latest event first, each with its last try."""
-    with at.reading() as (conn, _):
+    with at.looking() as conn:
         webhooks.endpoint(conn, endpoint_id, key.customer_id)
         return {"data": [_plain(asdict(one)) for one in webhooks.deliveries(conn, endpoint_id)]}
 
