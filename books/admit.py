@@ -36,9 +36,13 @@ _STATES: Final = ", ".join(f"'{state.value}'" for state in states.UNDER_WAY)
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """The payments that this transaction recorded, by ascending id; all of one batch, or of none."""
+    """The payments that this transaction recorded, by ascending id; all of one batch, or of none.
+
+    `cards`: whether any of them is to be charged at a gateway.
+    """
 
     payment_ids: Sequence[int]
+    cards: bool
     batch_id: int | None = None
 
 
@@ -91,7 +95,6 @@ _OWED = text(f"""
         WHERE owed <> before AND i.id = ANY(invoice_ids) AND i.state = 'void') AS v
     WHERE void IS NOT NULL OR (owed = 0 AND NOT as_credit)""")
 
-_ANY_CARD = text(f"SELECT EXISTS (SELECT FROM payments p WHERE {_OURS} AND p.gateway IS NOT NULL)")
 # What each payment under way that names invoices would take of each, and of these the ones that are wanted for more
 # than they owe. Customers with a single such payment are left out first: nothing can overlap there.
 _CLAIMS = text(f"""
@@ -169,7 +172,7 @@ def admit(conn: Connection, fresh: Fresh, refuse_alike: bool = False, allow_unkn
     for ids in _groups(fresh.payment_ids):
         for payment_id, voided in conn.execute(_OWED, {"ids": ids}):
             refusals[payment_id] = PAYS_NOTHING if voided is None else is_void(voided)
-    if conn.execute(_ANY_CARD, ours).scalar_one():
+    if fresh.cards:
         for payment_id in _too_much(conn, ours):
             refusals.setdefault(payment_id, OVERLAP)
         for payment_id, other in () if allow_unknown else _beside_unknown(conn, ours):

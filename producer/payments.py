@@ -134,7 +134,7 @@ class Producer:
             if not outcome.new:
                 transaction.rollback()  # with it goes a card that was sealed once more
                 return outcome
-            fresh = admit.Fresh([outcome.payment_id])
+            fresh = admit.Fresh([outcome.payment_id], outcome.step == "charge")
             if refusals := admit.admit(conn, fresh, allow_unknown=allow_unknown):
                 raise RequestRefused([refusal.fault for refusal in refusals])
             admit.announce(conn, fresh, now, by)
@@ -311,7 +311,7 @@ class _Taking:
 
     def admit(self, refuse_alike: bool) -> int:
         """Look at all that was recorded once more; the number of payments that passed."""
-        fresh = admit.Fresh(self._ids, self._origin.batch_id)
+        fresh = admit.Fresh(self._ids, "charge" in self.steps, self._origin.batch_id)
         refusals = admit.admit(self._conn, fresh, refuse_alike)
         for refusal in refusals:
             self.refused.add(self._rows[bisect_left(self._ids, refusal.payment_id)], [refusal.fault])
