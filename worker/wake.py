@@ -31,6 +31,7 @@ class Wake:
     def __init__(self, redis_url: str) -> None:
         self._app = Celery("wake", broker=redis_url, set_as_current=False)
         self._app.config_from_object("celeryconfig")
+        self._app.conf.task_send_sent_event = False
         self._app.conf.broker_transport_options = {
             **_ONCE_MORE,
             "connect_retries_timeout": _SECONDS,
