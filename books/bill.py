@@ -45,13 +45,14 @@ class Kept:
     new: bool
 
 
+# By number, as invoices below: two who record the same in another order would wait for each other.
 _CUSTOMERS = text("""
     WITH v AS (
         SELECT * FROM unnest(CAST(:numbers AS text[]), CAST(:names AS text[]), CAST(:emails AS text[]),
-                             CAST(:phones AS text[])) WITH ORDINALITY AS v(number, name, email, phone, place)
+                             CAST(:phones AS text[])) AS v(number, name, email, phone)
     ), kept AS (
         INSERT INTO customers AS c (number, name, email, phone, created_at)
-        SELECT v.number, coalesce(v.name, v.number), v.email, v.phone, :now FROM v ORDER BY v.place
+        SELECT v.number, coalesce(v.name, v.number), v.email, v.phone, :now FROM v ORDER BY v.number
         ON CONFLICT (number) DO NOTHING
         RETURNING id, number
     ), told AS (
@@ -161,8 +162,8 @@ _INVOICES = text(f"""
         INSERT INTO invoices ({", ".join(_COLUMNS)}, balance_minor, state, created_at)
         SELECT {", ".join(f"v.{name}" for name in _COLUMNS)}, v.total_minor, 'pending', :now
         FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _COLUMNS.items())})
-             WITH ORDINALITY AS v({", ".join(_COLUMNS)}, place)
-        ORDER BY v.place
+             AS v({", ".join(_COLUMNS)})
+        ORDER BY v.customer_id, v.number
         ON CONFLICT (customer_id, number) DO NOTHING
         RETURNING id, customer_id, number
     ), told AS (

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from books import claim
+from books import claim, clock
+from books.bill import Kept, NewCustomer, NewInvoice, record_customers, record_invoices
 from books.void_invoice import void_invoice
 from rules.errors import RequestRefused
-from tests.concurrency.acts import new_copy
+from tests.concurrency.acts import BILLED, new_copy
 from tests.concurrency.race import ALWAYS, rounds, until_waiting, wrong_books
 from tests.concurrency.stage import Stage, stage
 from tests.simulation.world import VISA
@@ -64,3 +65,34 @@ def test_an_invoice_that_is_voided_while_a_request_waits(built: Stage) -> None:
             void_invoice(conn, copy.invoices["E"], "never sent", now, "sue")
         with pytest.raises(RequestRefused, match=r"invoices \(E\): the invoice is void"):
             paying.result(30)
+
+
+@pytest.mark.parametrize("what", ["customers", "invoices"])
+def test_the_same_is_recorded_at_once_in_another_order(built: Stage, what: str) -> None:
+    """B3: two apps that record the same customers, or invoices, in another order: the second finds them, no ring."""
+    before = built.deadlocks()
+    if what == "invoices":
+        with built.engine.begin() as conn:
+            _record(conn, "customers", "AMZ")
+
+    def record(names: str) -> list[bool]:
+        with built.engine.begin() as conn:
+            return _record(conn, what, names)
+
+    with ThreadPoolExecutor(2) as threads:
+        with built.engine.connect() as holder:
+            _record(holder, what, "M")
+            both = [threads.submit(record, "AMZ"), threads.submit(record, "ZMA")]
+            until_waiting(built, lambda waiting: waiting == len(both))
+            holder.rollback()
+        assert sorted(sum(one.result(30)) for one in both) == [0, 3]
+    assert built.deadlocks() == before
+
+
+def _record(conn: Connection, what: str, names: str) -> list[bool]:
+    """Record one of each name; which of them are new."""
+    now = clock.now(conn)
+    if what == "customers":
+        return [kept.new for kept in record_customers(conn, [NewCustomer(name) for name in names], now, "app")]
+    new = [NewInvoice(name, "1", BILLED, BILLED, "USD", 100) for name in names]
+    return [kept.new for kept in record_invoices(conn, new, now, "app") if isinstance(kept, Kept)]
