@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
+
+from rules.calendar import begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,4 +185,4 @@ def _owes(row: Row[Any]) -> Owes:
 
 
 def _at_the_end_of(day: date, zone: ZoneInfo) -> dict[str, date | datetime]:
-    return {"day": day, "until": datetime.combine(day + timedelta(days=1), time(), zone)}
+    return {"day": day, "until": begins(day + timedelta(days=1), zone)}

@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from rules.breaking import WhenRested
+from rules.calendar import business_day
 from rules.retry import RetryPolicy
 from rules.routes import Route
 from rules.stored_cards import KeepNumbers
@@ -57,4 +58,4 @@ class Terms:
 
     def today(self, now: datetime) -> date:
         """The business day of a moment (R5)."""
-        return now.astimezone(self.zone).date()
+        return business_day(now, self.zone)

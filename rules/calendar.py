@@ -1,11 +1,12 @@
-"""Days on which charging is worth while: working days and paydays (retry rules, section 4)."""
+"""The business's days (R5), and those on which charging is worth while (retry rules, section 4)."""
 
 from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Set as AbstractSet
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 _ONE_DAY: Final = timedelta(days=1)
 _SATURDAY: Final = 5
@@ -43,3 +44,13 @@ def payday_within(day: date, reach_days: int) -> date:
         if is_payday(day + days * _ONE_DAY):
             return day + days * _ONE_DAY
     return day
+
+
+def business_day(moment: datetime, zone: ZoneInfo) -> date:
+    """The day of a moment where the business is (R5); `moment` is aware."""
+    return moment.astimezone(zone).date()
+
+
+def begins(day: date, zone: ZoneInfo) -> datetime:
+    """The first moment of a business day, in UTC; where the clocks skip midnight, the moment at which they do."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
