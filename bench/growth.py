@@ -150,7 +150,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="take the history that is there; leave it there")
     parser.add_argument("--only", choices=("batches", "pages", "history"))
     asked = parser.parse_args()
-    if not asked.keep or not common.exists(SMALL):
+    if not asked.keep or not common.exists(GROWN):
         history.check_disk(asked.payments)
         built = history.build(GROWN, asked.payments)
         proved = history.prove(common.address(GROWN))
@@ -158,6 +158,7 @@ def main():
             bench="history", payments=asked.payments, seconds=round(built), audit_s=round(proved, 1),
             bytes=common.size(GROWN),
         )  # fmt: skip
+    if not asked.keep or not common.exists(SMALL):
         history.build(SMALL, history.PATTERN)
     if asked.only in (None, "pages"):
         for name, payments in ((SMALL, history.PATTERN), (GROWN, asked.payments)):
