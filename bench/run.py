@@ -61,7 +61,17 @@ def plan(full):
 def once(full):
     """What grows with the size of a batch, and what people wait for."""
     sizes = (1_000, 10_000, *([100_000] if full else []))
-    return [*(charge("defray-p2", n, 50, repeat=1) for n in sizes), (["find.py"], {}), *api(full)]
+    return [
+        *(charge("defray-p2", n, 50, repeat=1) for n in sizes),
+        charge("defray-p2", 2_500, 500, repeat=1),
+        charge("defray-p2", 2_500, "50t", repeat=1),
+        (["limit.py", "2500", "50"], {}),
+        (["startup.py"], {}),
+        (["find.py"], {}),
+        *api(full),
+        *([charge("defray-checks-p2", 100_000, 0, repeat=1)] if full else []),
+        *([charge("defray-checks-p2-one-customer", 10_000, 0, repeat=1), (["growth.py"], {})] if full else []),
+    ]
 
 
 def api(full):
