@@ -39,3 +39,23 @@ TYPES: Final = (
 
 BY_NAME: Final = {one.name: one for one in TYPES}
 BY_WHAT: Final = {one.what: one for one in TYPES}
+
+ALARMS: Final = {
+    "alarm.dispute_loss": "a dispute was lost",
+    "alarm.gateway_rested": "a gateway failed so often that it is rested",
+    "alarm.gateway_setup": "a gateway refuses our account",
+    "alarm.held": "a gateway holds a sale for review",
+    "alarm.notice_dispute": "a gateway told of a dispute",
+    "alarm.notice_refund": "a gateway told of a refund that was not made here",
+    "alarm.notice_refund_failed": "a gateway told that a refund failed",
+    "alarm.notice_rejected": "a notice is not the gateway's",
+    "alarm.notice_unmatched": "a notice fits nothing here",
+    "alarm.outcome_set_aside": "an outcome that cannot be recorded was put aside",
+    "alarm.payment_set_aside": "a payment that cannot be worked on was put aside",
+    "alarm.quarantined": "the database was restored: nothing is sent (E7)",
+    "alarm.reversal": "neither void nor refund returned the money",
+    "alarm.surplus": "a card was charged beside its payment",
+    "alarm.unknown_outcome": "nobody can tell any more whether a card was charged",
+    "alarm.webhook_disabled": "an endpoint failed for so long that it is told nothing any more",
+}
+"""What a person must look at, by its name in the history; docs/operations.md says what to do."""

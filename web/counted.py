@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from books import counts
 from books.counts import Place
+from rules.events import ALARMS
 from web.office import Office
 
 BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -30,7 +31,8 @@ class Counted:
         self._within: dict[tuple[str, str, str], list[int]] = {}
         self._seconds: dict[tuple[str, str, str], float] = {}
         self._declines: Counter[tuple[str, ...]] = Counter()
-        self._events: Counter[tuple[str, ...]] = Counter()
+        # Named from the start: of a counter that begins at 1, Prometheus sees no increase.
+        self._events: Counter[tuple[str, ...]] = Counter({(alarm,): 0 for alarm in ALARMS})
 
     def look(self, at: Office) -> Iterator[Metric]:
         """Count what came since; where the database does not answer, what is known already."""

@@ -112,7 +112,7 @@ def test_counters(settings: Settings, shop: App, engine: Engine, monkeypatch: py
     assert found["defray_gateway_seconds_sum", of_sales] == pytest.approx(3.6)
     assert found["defray_gateway_seconds_bucket", "payflow,1.0,sale,declined"] == 0
     assert found["defray_gateway_seconds_bucket", "payflow,2.0,sale,declined"] == 3
-    assert found["defray_declines_total", "payflow,dated"] == 3
+    assert found["defray_declines_total", "dated,payflow"] == 3
     assert found["defray_events_total", "alarm.unknown_outcome"] == 1
 
 

@@ -108,13 +108,3 @@ def test_put_together(tmp_path: Path) -> None:
             if any(volume["name"] == "keys" for volume in pod["volumes"]):
                 holders.add(document["metadata"]["name"])
     assert holders == {"web", *(process.name for process in topology.workers())}
-
-
-def test_scaled_are_workers_of_queues() -> None:
-    """KEDA scales deployments that exist, by the age of what is due."""
-    for document in yaml.safe_load_all((MANIFESTS / "scaling.yaml").read_text()):
-        assert document["kind"] == "ScaledObject"
-        scaled = document["spec"]["scaleTargetRef"]["name"]
-        assert scaled in {process.name for process in topology.workers()}
-        (trigger,) = document["spec"]["triggers"]
-        assert "defray_due_oldest_seconds" in trigger["metadata"]["query"]
