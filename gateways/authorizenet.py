@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
-from gateways.wire import TWO_DECIMALS, Vocabulary, at, minor_from, plain, read_json, unsupported
+from gateways.wire import TWO_DECIMALS, Vocabulary, at, minor_from, plain, read_json, unsupported, word
 from rules.money import to_decimal
 from rules.outcomes import (
     Absent,
@@ -571,7 +571,7 @@ def _rows(exchange: Exchange, name: str) -> tuple[list[Any] | NoAnswer, Evidence
 def _request_error(said: Mapping[str, Any]) -> tuple[str, str]:
     """The code and the words of `messages`, up to where they would repeat a value that was sent."""
     text = redact_text(at(said, "messages.message.0.text").partition("The value")[0])
-    return plain(at(said, "messages.message.0.code"), 20), plain(text, 300)
+    return word(at(said, "messages.message.0.code"), 20), plain(text, 300)
 
 
 def _reason(answer: Mapping[str, Any]) -> tuple[str, str]:
@@ -582,7 +582,7 @@ def _reason(answer: Mapping[str, Any]) -> tuple[str, str]:
     if len(codes) != 1:
         return "", "the answer gives no one reason"
     words = at(rows[0], "errorText") or at(rows[0], "description")
-    return plain(codes.pop(), 20), redact_text(plain(words, 300))
+    return word(codes.pop(), 20), redact_text(plain(words, 300))
 
 
 def _id(text: str) -> str:
@@ -703,7 +703,7 @@ def _sighting(told: Mapping[str, Any], inquiry: Inquiry) -> Sighting:
 
 def _found(told: Mapping[str, Any], operation: Operation, amount_minor: int, currency: str) -> Found:
     """The outcome of an operation by its transaction's status, and where the money stands."""
-    status, transaction_id = plain(at(told, "transactionStatus"), 60), _id(at(told, "transId"))
+    status, transaction_id = word(at(told, "transactionStatus"), 60), _id(at(told, "transId"))
     message = redact_text(plain(at(told, "responseReasonDescription"), 300))
     unknown = Unknown(status or "incomplete", message, transaction_id)
     if operation is Operation.REFUND:
@@ -750,7 +750,7 @@ def _found_approved(
 
 def _found_refused(told: Mapping[str, Any], status: str, unknown: Unknown) -> Declined | Failed | Unknown:
     """What a status that stands for "nothing moved" says, by the reason that the details give."""
-    reason = plain(at(told, "responseReasonCode"), 20)
+    reason = word(at(told, "responseReasonCode"), 20)
     if status == "expired":
         return Failed(FailureClass.REFUSED, status, "it expired before it was captured")
     if status not in _ERRORS and status not in _REFUSED_LATER:
@@ -778,7 +778,7 @@ def _found_refund(told: Mapping[str, Any], unknown: Unknown, amount_minor: int, 
             return Found(outcome, Standing.REFUNDED, outcome.amount_minor)
         return Found(outcome, Standing.LIMBO)
     if status in _NOTHING_MOVED | _REFUSED_LATER and at(told, "responseReasonCode") not in _UNPROVEN - _INQUIRE_FIRST:
-        reason = plain(at(told, "responseReasonCode"), 20) or status
+        reason = word(at(told, "responseReasonCode"), 20) or status
         refused = Refused(RefundRefusal.REFUSED, reason, unknown.message, unknown.transaction_id)
         return Found(refused, Standing.SETTLED)
     if status == "voided":

@@ -113,6 +113,7 @@ _STANDINGS: Final[dict[str, Standing]] = {
     "8": Standing.SETTLED,
 }
 _CHARGED_BACK: Final = "15"
+_VOIDED: Final = re.compile(r"[1-9][0-9]{3,8}")  # 1000 and above
 _CAPTURED: Final = "9"
 
 
@@ -387,7 +388,7 @@ def _parse_health(exchange: Exchange) -> Reply[Health]:
 
 def _found(operation: Operation, outcome: Outcome, said: dict[str, str]) -> Found:
     state = said.get("TRANSSTATE", "")
-    standing = _STANDINGS.get(state, Standing.VOIDED if state.isdecimal() and int(state) >= 1000 else Standing.LIMBO)
+    standing = _STANDINGS.get(state, Standing.VOIDED if _VOIDED.fullmatch(state) else Standing.LIMBO)
     if standing is Standing.UNSETTLED and (said.get("SETTLE_DATE") or said.get("BATCHID", "").strip("0")):
         standing = Standing.SETTLED
     if isinstance(outcome, Held | Unknown):

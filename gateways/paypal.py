@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
 from gateways.loop import CallLock
-from gateways.wire import Vocabulary, at, inside, minor_from, plain, read_json, retry_after, unsupported
+from gateways.wire import Vocabulary, at, inside, minor_from, plain, read_json, retry_after, unsupported, word
 from rules.cards import Card
 from rules.money import EXPONENTS, to_decimal
 from rules.outcomes import (
@@ -467,7 +467,7 @@ class PayPal:
         order_id = at(said, "supplementary_data.related_ids.order_id")
         if _ID.fullmatch(order_id):
             return self._look_at_order(order_id, inquiry)
-        status = plain(at(said, "status"), 40)
+        status = word(at(said, "status"), 40)
         if status == untouched:
             return Reply(Absent(status, f"no {inquiry.operation} was made of it"), seen)
         return Reply(NoAnswer("no_order", f"it is {status}, and its order is not told"), seen)
@@ -753,7 +753,7 @@ def _charged(order: Mapping[str, Any], operation: Operation, order_id: str) -> O
     if at(order, "id") not in ("", order_id):
         return Unknown("duplicate_of_other", "the answer is about another order", ours)
     payments = _payments(order, operation)
-    status = plain(at(order, "status"), 40)
+    status = word(at(order, "status"), 40)
     if status == "PAYER_ACTION_REQUIRED" and not payments:
         return Declined(DeclineClass.OTHER_WAY, status, "the payer must authenticate", ours)
     if at(order, "id") != order_id or len(payments) != 1:
@@ -790,7 +790,7 @@ def _capture_outcome(
 ) -> Outcome:
     """What a capture's status says; `ours` is by what it can be found where it has no id that can be read."""
     capture_id = at(capture, "id") if _ID.fullmatch(at(capture, "id")) else ours
-    status = plain(at(capture, "status"), 40)
+    status = word(at(capture, "status"), 40)
     match status:
         case "COMPLETED" | "REFUNDED" | "PARTIALLY_REFUNDED":
             if at(capture, "processor_response.response_code") == _NOT_CAPTURED:
@@ -810,7 +810,7 @@ def _authorization_outcome(
 ) -> Outcome:
     bare = at(authorization, "id")
     authorization_id = _AUTHORIZATION + bare if _ID.fullmatch(bare) else ours
-    status = plain(at(authorization, "status"), 40)
+    status = word(at(authorization, "status"), 40)
     match status:
         case "CREATED":
             return _approved(authorization, Operation.AUTHORIZATION, _AUTHORIZATION, ours, order)
@@ -852,8 +852,8 @@ def _amount(payment: Mapping[str, Any]) -> tuple[str, int | None]:
 
 def _declined(payment: Mapping[str, Any], transaction_id: str, inquired: bool) -> Outcome:
     """A decline by the processor's code; the network's advice goes along raw (rules.retry reads it)."""
-    code = plain(at(payment, "processor_response.response_code"), 10)
-    advice = plain(at(payment, "processor_response.payment_advice_code"), 10)
+    code = word(at(payment, "processor_response.response_code"), 10)
+    advice = word(at(payment, "processor_response.payment_advice_code"), 10)
     message = "declined by the processor"
     if code == _NOT_CAPTURED:
         return Held(transaction_id, code, "approved, and not captured: look")
@@ -867,14 +867,14 @@ def _declined(payment: Mapping[str, Any], transaction_id: str, inquired: bool) -
 
 def _pending(payment: Mapping[str, Any], transaction_id: str) -> Held | Unknown:
     """The payment exists and its money is not sure: never charged again, looked at until it is decided (B22, B79)."""
-    reason = plain(at(payment, "status_details.reason"), 60)
+    reason = word(at(payment, "status_details.reason"), 60)
     if reason in _FOR_A_PERSON:
         return Held(transaction_id, reason, "held at PayPal")
     return Unknown("PENDING", f"pending: {reason}", transaction_id)
 
 
 def _voided(authorization: Mapping[str, Any], authorization_id: str) -> Outcome:
-    status, ours = plain(at(authorization, "status"), 40), _AUTHORIZATION + authorization_id
+    status, ours = word(at(authorization, "status"), 40), _AUTHORIZATION + authorization_id
     if status != "VOIDED" or at(authorization, "id") not in ("", authorization_id):
         return Unknown(status or "incomplete", "no answer that proves anything yet", ours)
     currency, amount = _amount(authorization)
@@ -882,7 +882,7 @@ def _voided(authorization: Mapping[str, Any], authorization_id: str) -> Outcome:
 
 
 def _refund_outcome(refund: Mapping[str, Any]) -> Outcome:
-    refund_id, status = at(refund, "id"), plain(at(refund, "status"), 40)
+    refund_id, status = at(refund, "id"), word(at(refund, "status"), 40)
     if not _ID.fullmatch(refund_id):
         return Unknown(status or "incomplete", "the reply names no refund")
     match status:
@@ -924,7 +924,7 @@ def _found(payment: Mapping[str, Any], inquiry: Inquiry) -> Sighting:
 
 
 def _found_void(authorization: Mapping[str, Any]) -> Sighting:
-    status = plain(at(authorization, "status"), 40)
+    status = word(at(authorization, "status"), 40)
     if status == "VOIDED":
         return Found(_voided(authorization, at(authorization, "id")), Standing.VOIDED)
     if status in ("CREATED", "CAPTURED", "PARTIALLY_CAPTURED"):
@@ -934,7 +934,7 @@ def _found_void(authorization: Mapping[str, Any]) -> Sighting:
 
 def _found_in(order: Mapping[str, Any], inquiry: Inquiry) -> Sighting:
     """The one payment of an order that is ours."""
-    order_id, status = at(order, "id"), plain(at(order, "status"), 40)
+    order_id, status = at(order, "id"), word(at(order, "status"), 40)
     ours = _ORDER + order_id
     payments = _payments(order, inquiry.operation)
     charging = inquiry.operation in (Operation.SALE, Operation.AUTHORIZATION)

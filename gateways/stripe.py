@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 from gateways.contract import Capture, Inquiry, Operation, Refund, Refunds, Reply, Sale, Traits, Void, Voids
 from gateways.http import Answered, Exchange, HttpClient, NotSent
 from gateways.issuer_codes import ISSUER_CODES, SOFT, refined
-from gateways.wire import TWO_DECIMALS, Vocabulary, at, inside, plain, read_json, retry_after, unsupported
+from gateways.wire import TWO_DECIMALS, Vocabulary, at, inside, plain, read_json, retry_after, unsupported, word
 from rules.outcomes import (
     Absent,
     Approved,
@@ -445,7 +445,7 @@ def _read(exchange: Exchange) -> _Said:
 
 
 def _code(error: Any) -> str:
-    return plain(at(error, "decline_code") or at(error, "code") or at(error, "type"), 60)
+    return word(at(error, "decline_code") or at(error, "code") or at(error, "type"), 60)
 
 
 def _message(said: Mapping[str, Any]) -> str:
@@ -509,12 +509,12 @@ def _declined(error: Mapping[str, Any], intent_id: str, inquired: bool = False) 
             decline = DeclineClass.NEW_DATA
         case "try_again_later" if decline is not DeclineClass.HARD and decline not in SOFT:
             decline = DeclineClass.SOFT_GENERIC
-    issuer_code = plain(at(error, "network_decline_code"), 10)
+    issuer_code = word(at(error, "network_decline_code"), 10)
     final = refined(decline, issuer_code)
     code = issuer_code if issuer_code in ISSUER_CODES else code
     if isinstance(final, FailureClass):
         return Failed(final, code, message)
-    return Declined(final, code, message, intent_id, plain(at(error, "network_advice_code"), 10))
+    return Declined(final, code, message, intent_id, word(at(error, "network_advice_code"), 10))
 
 
 def _intent_outcome(intent: Mapping[str, Any], operation: Operation, inquired: bool = False) -> Outcome:

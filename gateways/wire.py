@@ -20,6 +20,7 @@ TWO_DECIMALS: Final = frozenset(code for code, places in EXPONENTS.items() if pl
 """The currencies that a gateway takes which documents amounts with two decimals only (B27, B28)."""
 
 _HARMLESS = re.compile(r"[A-Za-z0-9.]{0,12}")
+_PATH_MAX: Final = 200
 
 
 def plain(text: str, length_max: int) -> str:
@@ -29,6 +30,12 @@ def plain(text: str, length_max: int) -> str:
     decomposed = unicodedata.normalize("NFKD", " ".join(text.split()))
     kept = "".join(c for c in decomposed if " " <= c <= "~" and c != '"')
     return kept[:length_max].strip()
+
+
+def word(text: str, length_max: int) -> str:
+    """A word that a verdict depends on; one that `plain` would change is "unreadable", never the word it resembles."""
+    text = text.strip(" ")
+    return text if plain(text, length_max) == text else "unreadable"
 
 
 def minor_from(text: str, currency: str) -> int | None:
@@ -107,7 +114,9 @@ def _once(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
 
 
 def _flat(value: Any, path: str, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Every plain value with its path, added to `found`."""
+    """Every plain value with its path, added to `found`; none below a path that no vocabulary could name."""
+    if len(path) > _PATH_MAX:
+        return found
     match value:
         case str():
             found.append((path, value))

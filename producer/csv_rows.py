@@ -51,10 +51,11 @@ class Table:
         """The rows below the header; blank lines are passed over. Raises DefrayError where the file is no table."""
         with _opened(self.path, self.encoding) as file:
             reader = csv.reader(_lines(file, self.path), delimiter=self.delimiter, strict=True)
-            next(reader)
+            parsed = _parsed(reader, self.path)
+            next(parsed, None)  # the header
             number = 0
             line = reader.line_num + 1
-            for cells in _parsed(reader, self.path):
+            for cells in parsed:
                 if any(cell.strip() for cell in cells):
                     number += 1
                     yield CsvRow(number, line, self._content(cells))

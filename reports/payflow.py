@@ -5,6 +5,7 @@ The Settlement Report, the Daily Activity Report or a Custom Report; only the la
 
 from __future__ import annotations
 
+import re
 from datetime import tzinfo
 from typing import Final
 
@@ -22,7 +23,7 @@ _KINDS: Final = {
 }
 _UNDER_REVIEW: Final = "126"
 _STATES: Final = {"6": State.PENDING, "7": State.PENDING, "8": State.SETTLED}
-_VOIDED_FROM: Final = 1000
+_VOIDED: Final = re.compile(r"[1-9][0-9]{3,8}")  # 1000 and above
 _TIMES: Final = (
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
@@ -61,7 +62,7 @@ def _state(row: Row) -> State:
     if result not in ("0", "", _UNDER_REVIEW):
         return State.DECLINED
     said = row.get("Transaction State", "TRANSSTATE")
-    if said.isdecimal() and int(said) >= _VOIDED_FROM:
+    if _VOIDED.fullmatch(said):
         return State.VOIDED
     if said:
         # Every other one means that its money will not move by itself: a person looks where ours says that it did.

@@ -1,7 +1,8 @@
 """One redactor for logs, tracebacks, SQL echo, Flower and stored answers (C3).
 
 Texts: whatever could be a card number is masked to its last four digits, and the values of keys with secret names are
-masked whole. Mappings: only fields of an allow-list are kept, and those pass the redactor for texts.
+masked whole, their length tags left out. Mappings: only fields of an allow-list are kept, and those pass the redactor
+for texts.
 
 Our merchant references are 19 digits, and one in ten passes the check digit of cards by chance. They stay readable in
 evidence by one narrow door: `redact_mapping` keeps a value untouched where its field is listed in `references` and the
@@ -93,7 +94,10 @@ def _mask_secrets(text: str) -> str:
     done = 0
     while match := _SECRET.search(text, done):
         end = _value_end(text, match)
-        parts.append(text[done : match.end()])
+        if match["length"]:  # of what is not shown
+            parts += text[done : match.end("name")], text[match.start("key_end") : match.end()]
+        else:
+            parts.append(text[done : match.end()])
         if end > match.end():
             value = text[match.end() : end]
             quoted = _QUOTED.fullmatch(value)

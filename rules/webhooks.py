@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -65,7 +66,13 @@ def check_url(url: object) -> str | Fault:
         return Fault("url", "", "no https address", "Give an address such as https://shop.example/hooks")
     if parts.username is not None or parts.password is not None or parts.fragment:
         return Fault("url", "", "has a user, a password or a fragment", "Leave them out")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        return Fault("url", "", "no https address", "Give an address such as https://shop.example/hooks")
     return url
+
+
+# What all that read an address understand alike: a name or an address in digits, and a port.
+_AUTHORITY: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def check_types(types: object) -> tuple[str, ...] | Fault:
