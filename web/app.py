@@ -45,7 +45,7 @@ def create(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.add_api_route("/", _start, include_in_schema=False)
     app.add_middleware(headers.BodyLimit)
-    app.add_middleware(headers.ZeroByte)
+    app.add_middleware(headers.OddAddress)
     app.add_middleware(metrics.Measured, traffic=traffic)
     return app
 

@@ -30,6 +30,7 @@ BODY_MAX: Final = 4 * 2**20
 """Bytes of a request's body."""
 BODY_MAX_AT: Final = {"/v1/cards": 2**14}
 """Bytes where less will do."""
+_LENGTH_DIGITS: Final = 18
 BODY_MAX_OF_NOTICE: Final = 2**16
 """Bytes of what anybody may send without a session."""
 
@@ -59,21 +60,25 @@ class Headers:
         await self._app(scope, receive, send_with_headers)
 
 
-class ZeroByte:
-    """Refuses an address with a zero byte, which no page sends and the database takes in no text."""
+class OddAddress:
+    """Refuses an address with a zero byte, which the database takes in no text, or with a bare byte beyond ASCII."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+        if scope["type"] == "http" and ("\0" in scope["path"] or _odd(scope["query_string"])):
             words = "The address holds a character that no address has here."
             is_api = scope["path"].startswith("/v1/")
             refusal = problems.answer(problems.ADDRESS, words) if is_api else PlainTextResponse(f"{words}\n", 400)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _odd(query: bytes) -> bool:
+    return b"%00" in query or not query.isascii()
 
 
 class BodyTooLarge(Exception):
@@ -97,7 +102,7 @@ class BodyLimit:
         words = f"The body is larger than the {most:,} bytes that are taken here."
         is_api = scope["path"].startswith("/v1/")
         refusal = problems.answer(problems.BODY_TOO_LARGE, words) if is_api else PlainTextResponse(f"{words}\n", 413)
-        if not said.isdigit() or int(said) > most:
+        if not said.isdigit() or len(said) > _LENGTH_DIGITS or int(said) > most:
             await refusal(scope, receive, send)
             return
         taken, begun = 0, False

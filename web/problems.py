@@ -81,8 +81,8 @@ ADDRESS: Final = Problem(
     "address-not-understood",
     400,
     "Address not understood",
-    "the address holds a zero byte",
-    "take it out",
+    "the address holds a zero byte, or a bare byte beyond ASCII",
+    "take it out; quote what is beyond ASCII",
 )
 BODY_TOO_LARGE: Final = Problem(
     "body-too-large",
