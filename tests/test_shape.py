@@ -118,7 +118,7 @@ def test_common_words_are_ours() -> None:
     assert not {path.name for path in parts()} & set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", "requirements-attack.txt"])
 def test_locks_name_no_place(lock: str) -> None:
     """A lock names packages and hashes, no index and no path: it works wherever packages come from."""
     text = (PROJECT / lock).read_text()
