@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import TextClause, text
 
 from books import admit, apart, charge, outcome, record, sweep, void
+from books import epoch as books_epoch
 from books import inquire as inquiries
 from rules import refunding, reversal
 from tasks import charge as charge_task
@@ -41,7 +42,7 @@ class Bug:
     patches: tuple[Patch, ...] = ()
     ddl: tuple[str, str] | None = None
     twist: Callable[[World], None] | None = None
-    within: int = 60
+    within: int = 200
 
 
 class DoesNotApplyError(AssertionError):
@@ -69,7 +70,7 @@ def _ddl(ground: Ground, there: str, back: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ground.clear()
+        ground.clear(0)
         with ground.engine.begin() as conn:
             conn.execute(text(back))
 
@@ -141,7 +142,7 @@ def hunt(ground: Ground, bug: Bug) -> tuple[int, str] | None:
     """The first seed that finds the bug, and what it says; None where none does within the stated number."""
     with planted(bug, ground):
         for seed in range(1, bug.within + 1):
-            ran = run(ground, plan(seed), bug.twist)
+            ran = run(ground, plan(seed), bug.twist, seed)
             if ran.wrong:
                 return seed, ran.wrong
     return None
@@ -214,6 +215,19 @@ BUGS: Final = (
             ),
         ),
     ),
+    Bug(
+        "no quarantine after a restore",
+        "E7",
+        (Patch(books_epoch, "check", "if finding is Finding.DIFFERS:", "if False:"),),
+    ),
+    Bug(
+        "what is sent is not witnessed",
+        "E7",
+        (
+            Patch(charge_task, "_begin", "    context.guard.sent(sale.transaction_id for sale in begun)\n", ""),
+            Patch(books_epoch, "check", "    witness.keep(row.life, mark)\n    return", "    return"),
+        ),
+    ),
     Bug("leases go by the worker's own clock", "D2", twist=_own_clocks),
     Bug(
         "`started` is committed for a whole batch",
@@ -260,7 +274,6 @@ BUGS: Final = (
             Patch(outcome, "_judge", "one.lease_token != sale.lease_token and not _is_answer(outcome)", "False"),
             Patch(outcome, "_judge", "sale.sends > 1 and isinstance(outcome, Failed)", "False"),
         ),
-        within=200,
     ),
     Bug(
         "the call comes before the commit of `started`",
@@ -335,13 +348,11 @@ BUGS: Final = (
         "the same sale is sent again outside the window in which it is recognised",
         "E4: one charge",
         (Patch(inquiries, "_keep_asking", "now + terms.send_within < sale.started_at + at.replay_window", "True"),),
-        within=200,
     ),
     Bug(
         "the same sale is sent again before the first could appear",
         "E4",
         (Patch(inquiries, "_keep_asking", "sale.send_until + at.appears_within <= now", "True"),),
-        within=200,
     ),
     Bug(
         "a refund whose outcome is unknown is sent anew",

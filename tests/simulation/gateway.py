@@ -33,6 +33,7 @@ from rules.outcomes import (
     Unknown,
     VoidRefusal,
 )
+from rules.reconciling import Kind, ReportLine, State
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -202,8 +203,6 @@ class SimulatedGateway:
             return self._reply(operation, call.reference, Unknown("timeout"))
         if fault == "garbled" and isinstance(outcome, Approved):
             outcome = replace(outcome, transaction_id="not\x00storable")
-        if fault == "other_amount" and isinstance(outcome, Approved):
-            outcome = replace(outcome, amount_minor=call.amount_minor + 1)
         return self._reply(operation, call.reference, outcome)
 
     def _reply(self, operation: str, reference: int, outcome: Outcome) -> Reply[Outcome]:
@@ -236,6 +235,7 @@ class SimulatedGateway:
         if repeated := self._repeated(sale.reference):
             return repeated
         outcome: Outcome
+        amount = sale.amount_minor
         match fault:
             case "soft":
                 outcome = Declined(DeclineClass.SOFT_TECHNICAL, "91", "issuer unavailable")
@@ -243,9 +243,12 @@ class SimulatedGateway:
                 outcome = Declined(DeclineClass.HARD, "04", "pick up card")
             case "held":
                 outcome = Held(f"T{len(self.books) + 1}", "126", "under review")
+            case "other_amount":
+                amount += 1
+                outcome = self._approved(amount)
             case _:
-                outcome = self._approved(sale.amount_minor)
-        return self._add(self._new("sale", sale.reference, sale.amount_minor, outcome, fault))
+                outcome = self._approved(amount)
+        return self._add(self._new("sale", sale.reference, amount, outcome, fault))
 
     def _book_void(self, void: Void, fault: str | None) -> Outcome:
         if repeated := self._repeated(void.reference):
@@ -263,6 +266,23 @@ class SimulatedGateway:
         booked = self._new("void", void.reference, void.amount_minor, self._approved(void.amount_minor), fault)
         booked.sale = sale
         return self._add(booked)
+
+    def report(self) -> list[ReportLine]:
+        """All that it ever booked, as its own report tells it."""
+        return [
+            ReportLine(
+                number,
+                _KINDS.get(one.operation, Kind.OTHER),
+                _standing_of(one),
+                one.amount,
+                "USD",
+                one.at,
+                one.reference,
+                one.id,
+                one.sale.id if one.sale else "",
+            )
+            for number, one in enumerate(self.books, start=1)
+        ]
 
     def _book_refund(self, refund: Refund, fault: str | None) -> Outcome:
         if repeated := self._repeated(refund.reference):
@@ -331,6 +351,19 @@ class SimulatedGateway:
                 one.outcome = replace(one.outcome, final=True)
                 one.undone = not yes
                 self.world.say(f"the refund {_short(one.reference)} {'is final' if yes else 'fails after all'}")
+
+
+_KINDS: Final = {"sale": Kind.SALE, "refund": Kind.REFUND}
+
+
+def _standing_of(one: Booked) -> State:
+    if not isinstance(one.outcome, Approved) or one.undone:
+        return State.DECLINED
+    if one.operation == "refund":
+        return State.SETTLED if one.outcome.final else State.PENDING
+    if one.standing is Standing.VOIDED:
+        return State.VOIDED
+    return State.SETTLED if one.standing is Standing.SETTLED else State.PENDING
 
 
 def _short(reference: int) -> str:

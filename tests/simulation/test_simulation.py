@@ -13,7 +13,7 @@ from tests.simulation.plan import plan
 from tests.simulation.run import run, shortened
 from tests.simulation.world import Ground, own_ground
 
-SEEDS = range(1, 13)
+SEEDS = range(1, 101)
 QUICK = ("the reference is derived from ids", "a retry does not look whether it is still owed", "E5's index is dropped")
 
 
@@ -27,14 +27,15 @@ def ground(shared_servers: servers.Servers, database_url: str) -> Iterator[Groun
 def test_every_rule_holds_whatever_happens(ground: Ground) -> None:
     """E1-E5, R8, R11, R17, B2: after each step of each seed, and every payment ends."""
     for seed in SEEDS:
-        ran = run(ground, plan(seed))
+        ran = run(ground, plan(seed), seed=seed)
         assert ran.wrong is None, f"seed {seed}: {ran.wrong}\n" + "\n".join(ran.story)
 
 
 def test_a_seed_is_the_same_story_again(ground: Ground) -> None:
     """A failing seed can be looked at: step by step the same, and every fault at the same place."""
-    once, again = (run(ground, plan(5)) for _ in range(2))
-    assert (once.steps, once.met, len(once.story)) == (again.steps, again.met, len(again.story))
+    for seed in (5, 29, 126):
+        once, again = (run(ground, plan(seed), seed=seed) for _ in range(2))
+        assert (once.steps, once.met, once.story) == (again.steps, again.met, again.story)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -62,8 +63,7 @@ def test_a_failing_plan_is_made_short(ground: Ground) -> None:
     """What is not needed for the failure is left out, and it fails by the same rule."""
     [bug] = [bug for bug in BUGS if bug.name == "E5's index is dropped"]
     with planted(bug, ground):
-        long = plan(1)[:10]
-        assert run(ground, long).wrong
+        long = next(steps for steps in map(plan, range(1, 60)) if len(steps) > 5 and run(ground, steps).wrong)
         short = shortened(ground, long)
         assert len(short) < len(long)
         assert (run(ground, short).wrong or "").startswith("E5")

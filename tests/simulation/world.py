@@ -10,24 +10,30 @@ import random
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, Generic, TypeVar
+from unittest import mock
 
 import greenlet
 import redis
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
+from books import charge as books_charge
+from books import epoch, reverse, terms
+from books import inquire as books_inquire
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from gateways.window import Broke
 from producer import Producer
 from rules.cards import Card
 from rules.epoch import AfterFailover, Mark
+from rules.outcomes import Standing
 from rules.routes import chooser
 from settings import Settings, load
-from tasks import charge, confirm, fan_out, inquire, post, refund, scopes, sweep, void, watch
+from tasks import charge, confirm, fan_out, guard, inquire, post, refund, scopes, sweep, void, watch
 from tasks import context as contexts
 from tasks.context import Context
 from tasks.guard import Guard
@@ -41,16 +47,14 @@ BEGINS: Final = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 VISA: Final = Card("4111111111111111", 12, 2039, "123", "Ann Example", street="1 Main St", postal_code="10001")
 WINDOW: Final = 2
 WORKERS: Final = 2
+Key = tuple[str, str]
+"""Who asked for a payment, and under which key."""
 K = TypeVar("K")
 R = TypeVar("R")
 
 
-class Killed(BaseException):  # noqa: N818: it is no error of the program's
+class Killed(BaseException):
     """kill -9: nothing of the worker's memory is left."""
-
-
-class Wrong(AssertionError):  # noqa: N818: a finding
-    """A rule does not hold."""
 
 
 class Post(Wake):
@@ -149,6 +153,7 @@ class Worker:
         self.name = name
         self.world = world
         self.works: greenlet.greenlet | None = None
+        self.where = ""
         self.skew = timedelta(0)
         self.dies_at_commit = False
 
@@ -180,7 +185,7 @@ class Worker:
         """kill -9."""
         if self.busy:
             assert self.works is not None
-            self.world.met["worker killed"] += 1
+            self.world.met[f"killed {self.where}"] += 1
             self.works.throw(Killed())
 
 
@@ -201,67 +206,142 @@ def settings_for(database_url: str, redis_url: str, key_file: str) -> Settings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """All that stands in the database at a moment: rows by table, and how far each sequence has counted."""
+
+    rows: Mapping[str, bytes]
+    sequences: Mapping[str, int]
+    sent: int
+
+
 class Ground:
     """What runs share: the database, emptied before each, and the vault."""
 
-    def __init__(self, engine: Engine, sweeper: Engine, settings: Settings, broker: Any) -> None:
-        """`sweeper` is a superuser's: nobody else may remove what is append-only."""
+    def __init__(self, engine: Engine, watcher: Engine, sweeper: Engine, settings: Settings, broker: Any) -> None:
+        """`watcher` reads outside of transactions; `sweeper`, a superuser's, may empty what is append-only."""
         self.engine = engine
+        self.watcher = watcher
         self.sweeper = sweeper
         self.settings = settings
         self.broker = broker
         self.context = contexts.build(settings, engine, Wake(settings.servers()[1]))
         self.vault = self.context.vault
-        self.now = BEGINS
+        self.random = random.Random(0)
+        self._cleared = 0
         with sweeper.begin() as conn:
             self._sequences = conn.execute(_SEQUENCES).scalars().all()
             self._tables = conn.execute(_TABLES).scalars().all()
+        self.now = BEGINS
         self.changed = True
-        event.listen(engine, "begin", self._set_clock)
         event.listen(engine, "commit", self._note)
 
     def close(self) -> None:
         """Let the engine go."""
-        event.remove(self.engine, "begin", self._set_clock)
         event.remove(self.engine, "commit", self._note)
-        self.clear()
+        self.clear(0)
         with self.sweeper.begin() as conn:
-            conn.execute(text("UPDATE clock SET ahead = '0'"))
             apart = {name: place * 100_000 + 1 for place, name in enumerate(sorted(self._sequences), start=1)}
             conn.execute(text(_setting_back(apart)))
+            conn.execute(text("DROP SCHEMA simulated CASCADE"))
         self.context.wake.close()
 
-    def _set_clock(self, conn: Connection) -> None:
-        """Every transaction begins at the simulated moment, exactly."""
-        conn.exec_driver_sql("UPDATE clock SET ahead = %s - now()", (self.now,))
+    @property
+    def now(self) -> datetime:
+        """The simulated moment; what the database's own clock shows, too."""
+        return self._now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        self._now = moment
+        with self.watcher.connect() as conn:
+            conn.execute(_SET_CLOCK, {"at": moment})
+
+    def seconds(self) -> float:
+        """The simulated monotonic clock."""
+        return self._now.timestamp()
 
     def _note(self, conn: Connection) -> None:
         """Something was committed: there is something to check."""
         self.changed = True
 
-    def clear(self) -> None:
-        """Empty tables, ids from the beginning: the same run leads to the same rows."""
+    def clear(self, seed: int) -> None:
+        """Empty tables, ids and all that is drawn from the beginning: the same run leads to the same rows."""
         self.now = BEGINS
-        deletes = "".join(f"DELETE FROM {name};" for name in self._tables)
+        self.random.seed(seed)
+        self._cleared += 1
+        if self._cleared % _VACUUM_EVERY == 0:
+            with self.sweeper.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                conn.execute(text("VACUUM"))
         with self.sweeper.begin() as conn:
-            conn.execute(text(f"SET LOCAL session_replication_role = replica; {deletes}"))
+            self._empty(conn)
             conn.execute(text(_setting_back(dict.fromkeys(self._sequences, 1))))
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """Forget the ids that the connection has in store."""
+        with self.engine.begin() as conn:
+            conn.execute(text("DISCARD SEQUENCES"))
+
+    def _empty(self, conn: Connection) -> None:
+        deletes = "".join(f"DELETE FROM {name};" for name in self._tables)
+        conn.execute(text(f"SET LOCAL session_replication_role = replica; {deletes}"))
+
+    def copy(self) -> Copy:
+        """Back the database up."""
+        with self.sweeper.begin() as conn:
+            cursor = conn.connection.cursor()
+            rows: dict[str, bytes] = {}
+            for name in self._tables:
+                with cursor.copy(f"COPY {name} TO STDOUT") as out:
+                    rows[name] = b"".join(bytes(part) for part in out)
+            counted = {row.name: row.next for row in conn.execute(_COUNTED)}
+            sent = conn.execute(text("SELECT coalesce(max(id), 0) FROM gateway_transactions")).scalar_one()
+        return Copy({name: said for name, said in rows.items() if said}, counted, sent)
+
+    def put_back(self, copy: Copy) -> None:
+        """Restore what was backed up; ids are counted from there again."""
+        with self.sweeper.begin() as conn:
+            self._empty(conn)
+            cursor = conn.connection.cursor()
+            for name, said in copy.rows.items():
+                with cursor.copy(f"COPY {name} FROM STDIN") as into:
+                    into.write(said)
+            conn.execute(text(_setting_back(copy.sequences)))
+        self._count_anew()
+        self.changed = True
 
 
 def _setting_back(sequences: Mapping[str, int]) -> str:
-    return "SELECT " + ", ".join(f"setval('{name}', {first}, false)" for name, first in sequences.items())
+    """As if `first` came next; a sequence that has counted says so (`is_called`), or `_COUNTED` would not see it."""
+    calls = (f"setval('{name}', {max(first - 1, 1)}, {first > 1})" for name, first in sequences.items())
+    return f"SELECT {', '.join(calls)}"
 
 
 _TABLES: Final = text("""
     SELECT quote_ident(tablename) FROM pg_tables
     WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'clock')""")
 _SEQUENCES: Final = text("SELECT quote_ident(sequencename) FROM pg_sequences WHERE schemaname = 'public'")
+_COUNTED: Final = text("""
+    SELECT quote_ident(sequencename) AS name, coalesce(last_value + 1, 1) AS next
+    FROM pg_sequences WHERE schemaname = 'public'""")
+# What the product asks for as `now()` is found here first: the clock stands still until the world lets time pass.
+_SIMULATED: Final = """
+    DROP SCHEMA IF EXISTS simulated CASCADE;
+    CREATE SCHEMA simulated;
+    CREATE TABLE simulated.moment (at timestamptz NOT NULL);
+    INSERT INTO simulated.moment VALUES (now());
+    CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated.moment';
+    GRANT USAGE ON SCHEMA simulated TO public;
+    GRANT SELECT, UPDATE ON simulated.moment TO public"""
+_VACUUM_EVERY: Final = 50
+_SET_CLOCK: Final = text("UPDATE simulated.moment SET at = :at")
 
 
 class World:
     """One run."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, seed: int = 0) -> None:
         self.ground = ground
         self.engine = ground.engine
         self.story: list[str] = []
@@ -272,14 +352,22 @@ class World:
         self.check: Callable[[], None] = lambda: None
         self.workers_now: Callable[[datetime], datetime] = lambda now: now  # D2: the database's, whatever theirs show
         self.inside = 0
-        self.misled: set[int] = set()
-        self.keys: dict[tuple[str, str], int] = {}
-        self.random = random.Random(1)
-        ground.clear()
+        self.requests: dict[Key, tuple[dict[str, Any], Card | None]] = {}
+        self.payments: dict[Key, int] = {}
+        self.misled: set[Key] = set()
+        self.by_word: set[Key] = set()
+        self.by_hand: set[Key] = set()
+        self.adopted: set[Key] = set()
+        self.owners: dict[int, Key] = {}
+        self.copy: Copy | None = None
+        self.restored = 0
+        self.must_rest = False
+        ground.clear(seed)
         self.gateway = SimulatedGateway(self)
         self.workers = [Worker(f"worker {n}", self) for n in range(1, WORKERS + 1)]
         wake = Post(self)
         gateways: Any = {"payflow": self.gateway}
+        self.witness = Seen()
         parts: dict[str, Any] = {part.name: getattr(ground.context, part.name) for part in fields(Context)}
         parts |= {
             "wake": wake,
@@ -287,13 +375,12 @@ class World:
             "breakers": Breakers(ground.broker, (), 0, timedelta(0)),
             "terms": contexts.terms(ground.settings, gateways),
             "window": WINDOW,
-            "guard": Guard(Seen(), AfterFailover.ASK),
+            "guard": Guard(self.witness, AfterFailover.ASK),
         }
         self.context = Paused(**parts, world=self)
         self.producer = Producer(
             self.engine, ground.vault, wake, chooser(ground.settings.card_routes), ground.settings.business_time_zone
         )
-        self.asked: dict[int, tuple[dict[str, Any], Any]] = {}
         self._bill()
 
     # ---- time, pauses, faults ---------------------------------------------------------------------------------------
@@ -305,7 +392,7 @@ class World:
 
     def monotonic(self) -> float:
         """The simulated monotonic clock."""
-        return self.ground.now.timestamp()
+        return self.ground.seconds()
 
     def own_clock(self) -> datetime:
         """What the clock of the worker that is at work shows; some go wrong."""
@@ -319,7 +406,9 @@ class World:
 
     def pause(self, where: str) -> None:
         """Give control back, where a worker is at work and not within a transaction."""
-        if self.at_work() is not None and not self.inside:
+        worker = self.at_work()
+        if worker is not None and not self.inside:
+            worker.where = where
             parent = greenlet.getcurrent().parent
             assert parent is not None
             parent.switch()
@@ -338,6 +427,46 @@ class World:
             self.ground.now = max(self.now, due[0])
             self.gateway.arrive()
         self.ground.now = end
+
+    # ---- a database that goes back ----------------------------------------------------------------------------------
+
+    def back_up(self) -> None:
+        """Take the copy that a restore brings back."""
+        self.copy = self.ground.copy()
+        self.say("the database is backed up")
+
+    def restore(self) -> None:
+        """E7: every process ends, the database goes back to the copy, the gateway and the witness do not."""
+        if self.copy is None:
+            return
+        for worker in self.workers:
+            worker.kill()
+        self.ground.put_back(self.copy)
+        life = self.rows("SELECT life FROM epoch")[0].life
+        seen = self.witness.seen(life)
+        self.restored += 1
+        self.must_rest = self.must_rest or (seen is not None and seen.sent > self.copy.sent)
+        self.met["restored, and more was sent since" if self.must_rest else "restored, and nothing was sent since"] += 1
+        self.context = replace(self.context, guard=Guard(self.witness, AfterFailover.ASK))
+        known = {(row.caller, row.idempotency_key): row.id for row in self.rows(_KEYS)}
+        self.payments = {key: known.get(key, 0) for key in self.payments}
+        self.say("the database is restored from the copy")
+
+    def quarantined(self) -> bool:
+        """Whether the database says that nothing is to be sent."""
+        return bool(self.rows("SELECT FROM epoch WHERE quarantined_at IS NOT NULL"))
+
+    def release(self) -> None:
+        """A person says that the books are up to date."""
+        with self.context.transaction() as (conn, now):
+            epoch.release(conn, self.witness, "reconciled", now, "sue")
+        self.must_rest = False
+        self.context = replace(self.context, guard=Guard(self.witness, AfterFailover.ASK))
+
+    def key_of(self, payment_id: int) -> Key:
+        """Under which key a payment was asked for: what it is called whatever becomes of ids."""
+        [row] = self.rows("SELECT caller, idempotency_key FROM payments WHERE id = :id", id=payment_id)
+        return row.caller, row.idempotency_key
 
     def arm(self, operation: str, fault: str) -> None:
         """The next such call meets this fault."""
@@ -366,12 +495,22 @@ class World:
 
     def check_committed(self, reference: int) -> None:
         """E1: what arrives at the gateway was committed as started before."""
-        with self.engine.connect() as other:
-            found = other.execute(
-                text("SELECT state FROM gateway_transactions WHERE reference = :reference"), {"reference": reference}
-            ).scalar_one_or_none()
-        if found is None:
+        found = self.rows(_STARTED, reference=reference)
+        if not found:
             self.wrong("E1: a call was made that is not committed as started")
+            return
+        key = found[0].caller, found[0].idempotency_key
+        self.owners[reference] = key
+        if self.must_rest:
+            self.wrong(f"E7: a {found[0].operation} is sent though the database is older than what was sent")
+        if found[0].operation == "refund" and found[0].purpose == "void":
+            self._was_settled(key, found[0].sale_reference)
+
+    def _was_settled(self, key: Key, sale_reference: int) -> None:
+        """R11: the refund of a voided payment follows a void that the gateway refused, or a refund before it."""
+        sale = self.gateway.by_reference.get(sale_reference)
+        if sale and sale.standing is Standing.UNSETTLED and not sale.returned and key not in self.by_word:
+            self.wrong("R11: a refund was sent of a sale that a void may yet return")
 
     # ---- the work ---------------------------------------------------------------------------------------------------
 
@@ -399,7 +538,7 @@ class World:
         self.say(f"the sweeper {said}")
 
     def _bill(self) -> None:
-        with self.engine.begin() as conn:
+        with self.context.transaction() as (conn, _):
             record_customers(conn, [NewCustomer("C-1"), NewCustomer("C-2")], self.now, "test")
             new = [
                 NewInvoice(f"C-{c}", number, date(2026, 1, 5) + timedelta(days=n), date(2026, 2, 5), "USD", minor)
@@ -414,40 +553,69 @@ class World:
 
     def rows(self, statement: str, **values: object) -> list[Any]:
         """What a query finds."""
-        with self.engine.connect() as conn:
+        with self.ground.watcher.connect() as conn:
             return list(conn.execute(text(statement), values))
 
 
+_KEYS: Final = "SELECT caller, idempotency_key, id FROM payments"
+_STARTED: Final = """
+    SELECT t.operation, p.caller, p.idempotency_key, r.purpose, s.reference AS sale_reference
+    FROM gateway_transactions t JOIN payments p ON p.id = t.payment_id
+    LEFT JOIN reversals r ON r.id = t.reversal_id LEFT JOIN gateway_transactions s ON s.id = t.sale_id
+    WHERE t.reference = :reference"""
+
+
 @contextmanager
-def in_turn() -> Iterator[None]:
-    """Calls are made one after the other, in an order that the plan decides, instead of on threads."""
-    modules: list[Any] = [charge, fan_out]
-    before = [module.Window for module in modules]
-    for module in modules:
-        module.Window = InTurn
-    try:
+def _replayable(ground: Ground) -> Iterator[None]:
+    """No threads, no clock and no chance of its own: calls come one after the other, in the order of the plan."""
+    with ExitStack() as stack:
+        for module in (charge, fan_out):
+            stack.enter_context(mock.patch.object(module, "Window", InTurn))
+        stack.enter_context(mock.patch.object(guard, "time", SimpleNamespace(monotonic=ground.seconds)))
+        drawn = SimpleNamespace(
+            randbits=ground.random.getrandbits,
+            randbelow=ground.random.randrange,
+            token_hex=lambda size: ground.random.randbytes(size).hex(),
+        )
+        for drawing in (books_charge, books_inquire, reverse, epoch, terms):
+            stack.enter_context(mock.patch.object(drawing, "secrets", drawn))
         yield
-    finally:
-        for module, window in zip(modules, before, strict=True):
-            module.Window = window
 
 
-_OPTIONS: Final = {"options": "-c timezone=UTC -c synchronous_commit=off -c jit=off"}
+_QUICKLY: Final = "-c timezone=UTC -c synchronous_commit=off -c jit=off -c plan_cache_mode=force_generic_plan"
+_SEES_THE_CLOCK: Final = f"{_QUICKLY} -c search_path=simulated,pg_catalog,public"
+_PREPARED_MAX: Final = 1_000
+
+
+def _connected_to(url: Any, options: str, **how: Any) -> Engine:
+    """Every statement is planned once a connection: the tables stay small."""
+    engine = create_engine(url, connect_args={"options": options, "prepare_threshold": 1}, **how)
+
+    @event.listens_for(engine, "connect")
+    def keep_plans(connection: Any, _: object) -> None:
+        connection.prepared_max = _PREPARED_MAX
+
+    return engine
 
 
 @contextmanager
 def own_ground(borrowed: servers.Servers, url: str) -> Iterator[Ground]:
     """Runs on this database, which is left empty."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         admin = make_url(borrowed.admin_url).set(drivername="postgresql+psycopg", database=make_url(url).database)
-        engine, sweeper = (create_engine(address, connect_args=_OPTIONS) for address in (url, admin))
+        engine = _connected_to(url, _SEES_THE_CLOCK, pool_size=1, max_overflow=0)
+        # Nothing is rolled back where no transaction begins; a ROLLBACK would cost the plans that are kept.
+        watcher = _connected_to(url, _QUICKLY, isolation_level="AUTOCOMMIT")
+        sweeper = _connected_to(admin, _QUICKLY)
+        for used in (engine, watcher, sweeper):
+            stack.callback(used.dispose)
         broker = redis.Redis.from_url(borrowed.redis_url)
-        built = Ground(engine, sweeper, settings_for(url, borrowed.redis_url, str(Path(folder) / "keys.json")), broker)
-        try:
-            with in_turn():
-                yield built
-        finally:
-            built.close()
-            engine.dispose()
-            sweeper.dispose()
-            broker.close()
+        stack.callback(broker.close)
+        settings = settings_for(url, borrowed.redis_url, str(Path(folder) / "keys.json"))
+        # The schema with the clock must be there before anybody asks what time it is.
+        with sweeper.begin() as conn:
+            conn.execute(text(_SIMULATED))
+        built = Ground(engine, watcher, sweeper, settings, broker)
+        stack.callback(built.close)
+        stack.enter_context(_replayable(built))
+        yield built
