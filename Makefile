@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api bench format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos bench format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,15 @@ simulate-bugs: setup-dev ## Plant every deliberate bug; each must be found withi
 
 race: setup-dev ## Do everything at once to one customer, and compare with one after another (ROUNDS=5000, SEED=1)
 	@$(VENV)/python -m tests.concurrency --rounds $(or $(ROUNDS),1000) --seed $(or $(SEED),1)
+
+chaos: setup-dev ## Break the real system by seeds (SEEDS=3, PAYMENTS=2000, FIRST=1; SEED=7: that one again)
+	@$(VENV)/python -m tests.chaos --seeds $(or $(SEEDS),3) --first $(or $(FIRST),1) $(if $(SEED),--seed $(SEED)) \
+		--payments $(or $(PAYMENTS),2000) --faults $(or $(FAULTS),18)
+
+prove: setup-dev ## Prove that nothing is lost and nothing is twice: 10,000 seeds, real processes broken, bugs planted
+	@$(MAKE) simulate SEEDS=10000
+	@$(MAKE) chaos
+	@$(MAKE) simulate-bugs
 
 bench: .venv-bench/installed ## Measure Defray beside its peers, some minutes (FULL=1: about an hour)
 	@mkdir -p bench/out

@@ -83,14 +83,14 @@ def _figures(site: Site, load: Load) -> str:
     looked_up = site.rows("SELECT count(DISTINCT gateway_transaction_id) AS n FROM evidence WHERE kind = 'inquiry'")[
         0
     ].n
-    alarms = site.rows("SELECT what, count(*) AS n FROM events WHERE what LIKE 'alarm.%' GROUP BY 1 ORDER BY 1")
+    alarms = site.rows("SELECT what, why, count(*) AS n FROM events WHERE what LIKE 'alarm.%' GROUP BY 1, 2")
     raised = Counter(_RAISED.findall(site.logs()))
     lines = [
         "payments: " + ", ".join(f"{row.n} {row.state}" for row in states),
         "reversals: " + ", ".join(f"{row.n} {row.purpose} {row.state}" for row in reversals),
         f"{looked_up} looked up at the gateways, {again} sent again under the same reference",
         f"asked again by the apps: {dict(load.troubles)}; refused: {dict(load.refused)}",
-        "alarms: " + ", ".join(f"{row.n} {row.what.removeprefix('alarm.')}" for row in alarms),
+        "alarms: " + ", ".join(f"{row.n} {row.what.removeprefix('alarm.')} ({row.why})" for row in alarms),
         f"tasks that raised: {dict(raised)}; ended by itself: {site.ended_by_itself}",
     ]
     site.ended_by_itself.clear()
