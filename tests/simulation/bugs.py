@@ -201,7 +201,7 @@ BUGS: Final = (
     Bug(
         "a charge under way for the same invoices is not seen",
         "R8",
-        (Patch(charge, "_judge", "under_way = fact.under_way + overlapping", "under_way = 0"),),
+        (Patch(charge, "_judge", "under_way = fact.under_way + (0 if payment.allow_overlap else beside.overlapping(payment))", "under_way = 0"),),
     ),
     Bug(
         "a refund follows a void that merely was not found",
