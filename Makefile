@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos bench format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak bench format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,14 @@ race: setup-dev ## Do everything at once to one customer, and compare with one a
 chaos: setup-dev ## Break the real system by seeds (SEEDS=3, PAYMENTS=2000, FIRST=1; SEED=7: that one again)
 	@$(VENV)/python -m tests.chaos --seeds $(or $(SEEDS),3) --first $(or $(FIRST),1) $(if $(SEED),--seed $(SEED)) \
 		--payments $(or $(PAYMENTS),2000) --faults $(or $(FAULTS),18)
+
+prove: setup-dev ## Prove that nothing is lost and nothing is twice: 10,000 seeds, real processes broken, bugs planted
+	@$(MAKE) simulate SEEDS=10000
+	@$(MAKE) chaos
+	@$(MAKE) simulate-bugs
+
+soak: setup-dev ## Load with faults for MINUTES=60; fails where memory, connections, handles, queues or delays grow
+	@$(VENV)/python -m tests.chaos --soak $(or $(MINUTES),60) --payments 300 --singles 100 --faults 4 --seconds 8
 
 prove: setup-dev ## Prove that nothing is lost and nothing is twice: 10,000 seeds, real processes broken, bugs planted
 	@$(MAKE) simulate SEEDS=10000

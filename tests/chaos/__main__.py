@@ -15,6 +15,7 @@ from types import FrameType
 from tests.chaos import disk
 from tests.chaos.run import Outcome, Trial, run
 from tests.chaos.site import FULL, SHORT, Site
+from tests.chaos.soak import soak
 
 
 class Story:
@@ -50,6 +51,10 @@ def main(argv: list[str]) -> int:
             began = time.monotonic()
             site.start()
             _print(f"everything is up after {time.monotonic() - began:.1f} s. {site.no_disk}")
+            if asked.soak:
+                wrong = soak(site, asked.soak, trial, story)
+                _print("\n".join(f"    WRONG: {one}" for one in wrong[:20]) or "nothing grew, and all books agree")
+                return 1 if wrong else 0
             for seed in seeds:
                 _print(f"seed {seed}: {trial.payments} payments in a batch, up to {trial.singles} single ones")
                 story.begin()
@@ -89,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--apps", type=int, default=3, help="apps that call the API side by side")
     add("--faults", type=int, default=18, help="how many faults")
     add("--seconds", type=float, default=20.0, help="how long faults begin")
+    add("--soak", type=float, metavar="MINUTES", help="load without a pause for so long, and what grows meanwhile")
     add("--short", action="store_true", help="smaller pools, shorter leases, no disk of its own")
     add("--quiet", action="store_true", help="tell the story of a seed that fails only")
     add("--logs", type=Path, metavar="FOLDER", help="keep there what the processes wrote during the last seed")

@@ -41,6 +41,7 @@ class Load:
     seed: int
     batch_size: int
     singles: int
+    amounts: int = 0
     acknowledged: list[Acknowledged] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
@@ -86,7 +87,7 @@ class Load:
 
     def amount(self, place: int) -> int:
         """In cents: each another one."""
-        return 10_000 + place * 7
+        return 10_000 + (self.amounts + place) * 7
 
     def _know_the_key(self) -> None:
         with self.site.engine.begin() as conn:
