@@ -71,6 +71,11 @@ _USED, _REFUSED = (text(_TOUCH.format(column=column)) for column in ("last_used"
 _FORGET = text("DELETE FROM gateway_cards WHERE card_token = ANY(CAST(:tokens AS text[]))")
 
 
+def purpose(gateway: str, account: str, card_fingerprint: str) -> str:
+    """What a token is sealed for: bound to the merchant account and the card, so that it opens beside no other."""
+    return f"gateway card:{gateway}:{account}:{card_fingerprint}"
+
+
 def at_hand(conn: Connection, payments: Iterable[Row[Any]], accounts: Mapping[str, str]) -> dict[int, GatewayCard]:
     """By each payment's id, what is known of its card at its gateway's account. Cards taken once are never kept."""
     kept = [payment for payment in payments if not payment.card_once]

@@ -175,6 +175,11 @@ _USE_CODE = text("""
     WHERE name = :name AND two_factor_sealed = :sealed AND two_factor_step < :step RETURNING id""")
 
 
+def two_factor_purpose(user_id: int) -> str:
+    """What the secret of somebody's one-time codes is sealed for."""
+    return f"two-factor secret of {user_id}"
+
+
 def set_two_factor(
     conn: Connection, name: str, second: SecondFactor, now: datetime, by: str, *, but: bytes | None = None
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cli import decisions, files, keys, look, operate, pay, quarantine, reconcile, users, webhooks
+from cli import decisions, files, keys, look, operate, pay, quarantine, reconcile, users, vault, webhooks
 from cli.output import REFUSED, UNREACHABLE, complain, note
 from rules.errors import DefrayError, SettingsError, Unreachable
 
@@ -74,7 +74,7 @@ def defray() -> None:
     """The command itself does nothing."""
 
 
-for _verbs in (operate, files, pay, look, decisions, reconcile, quarantine, users, keys, webhooks):
+for _verbs in (operate, files, pay, look, decisions, reconcile, quarantine, users, keys, vault, webhooks):
     for _verb in _verbs.VERBS:
         defray.add_command(_verb)
 

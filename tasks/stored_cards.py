@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from books.charge import Begun
-from books.gateway_cards import SealedToken
+from books.gateway_cards import SealedToken, purpose
 from books.inquire import Question
 from gateways.contract import Reply
 from gateways.window import Broke
@@ -15,7 +15,9 @@ from vault import SealedText, Vault
 def token_of(vault: Vault, sale: Begun) -> str | CardUnavailable:
     """The token by which a sale is made, or why it is not to be had; the number is never taken in its place (E4)."""
     sealed = sale.stored
-    token = sealed and vault.open_text(SealedText(sealed.key_id, sealed.sealed), _purpose(sale))
+    token = sealed and vault.open_text(
+        SealedText(sealed.key_id, sealed.sealed), purpose(sale.gateway, sale.account, sale.card_fingerprint)
+    )
     return token or CardUnavailable(
         f"The card that {sale.gateway} keeps for {sale.card_token} is gone or does not open.",
         "The number is taken at the next attempt, where it is still held; else ask the customer for the card again.",
@@ -43,10 +45,5 @@ def found(vault: Vault, question: Question, reply: Reply[Sighting] | Broke) -> S
 def _sealed(vault: Vault, sale: Begun | Question, approved: Approved) -> SealedToken | None:
     if not approved.card_token:
         return None
-    sealed = vault.seal_text(approved.card_token, _purpose(sale))
+    sealed = vault.seal_text(approved.card_token, purpose(sale.gateway, sale.account, sale.card_fingerprint))
     return SealedToken(sealed.key_id, sealed.sealed)
-
-
-def _purpose(sale: Begun | Question) -> str:
-    """Bound to the merchant account and the card, so that it opens beside no other."""
-    return f"gateway card:{sale.gateway}:{sale.account}:{sale.card_fingerprint}"

@@ -9,7 +9,7 @@ Other short secrets are sealed under the same keyring, bound to what they are fo
 from vault.hours import HourKeys
 from vault.key_file import KeyFile
 from vault.keyring import Keyring
-from vault.store import Rotated, SealedCard, Vault
+from vault.store import Rotated, SealedCard, Vault, sealed_by
 from vault.texts import SealedText, unpacked
 
-__all__ = ["HourKeys", "KeyFile", "Keyring", "Rotated", "SealedCard", "SealedText", "Vault", "unpacked"]
+__all__ = ["HourKeys", "KeyFile", "Keyring", "Rotated", "SealedCard", "SealedText", "Vault", "sealed_by", "unpacked"]

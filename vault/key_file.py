@@ -113,6 +113,14 @@ def check(path: Path, conn: Connection) -> Keyring:
     return _fitting(path, known.needed(conn))
 
 
+def readable(path: Path) -> Keyring | None:
+    """The keys of a file, whichever database they guard; None where there are none to be read."""
+    try:
+        return Keyring.load(path)
+    except VaultClosed:
+        return None
+
+
 def _fitting(path: Path, needed: Sequence[Known]) -> Keyring:
     keyring = Keyring.load(path)
     if lacking := [one.key_id for one in needed if one.key_id not in keyring.ids]:

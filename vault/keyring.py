@@ -85,8 +85,10 @@ class Keyring:
         last = self.ids[-1]
         return None if last == self.current else last
 
-    def with_new_key(self) -> Keyring:
-        """The same with one more key, which seals nothing yet."""
+    def with_next(self) -> Keyring:
+        """The same with one more key that seals nothing yet, unless it has one."""
+        if self.next is not None:
+            return self
         keys = {**self._keys, _new_id(): secrets.token_bytes(KEY_BYTES)}
         return Keyring(keys, self.current, self._fingerprint_key)
 
@@ -94,11 +96,11 @@ class Keyring:
         """The same, sealing with another of its keys from now on."""
         return Keyring(self._keys, key_id, self._fingerprint_key)
 
-    def without(self, key_id: str) -> Keyring:
-        """The same without a key that is not current."""
-        return Keyring(
-            {one: key for one, key in self._keys.items() if one != key_id}, self.current, self._fingerprint_key
-        )
+    def without(self, key_ids: Iterable[str]) -> Keyring:
+        """The same without keys that are not current."""
+        gone = set(key_ids)
+        kept = {key_id: key for key_id, key in self._keys.items() if key_id not in gone}
+        return Keyring(kept, self.current, self._fingerprint_key)
 
     def followed_by(self, later: Keyring) -> Keyring | None:
         """What the file holds later, with the keys that it held before; None where that is another keyring."""

@@ -20,6 +20,7 @@ _SHOW: Final = text("""
     ON CONFLICT (key_id) DO UPDATE
     SET proof = excluded.proof, fingerprint_proof = excluded.fingerprint_proof, retired_at = NULL
     WHERE k.proof IS NULL OR k.retired_at IS NOT NULL""")
+_TAKE: Final = text("UPDATE vault_keys SET current_since = clock_timestamp() WHERE key_id = :key_id")
 _RETIRE: Final = text("""
     UPDATE vault_keys SET retired_at = clock_timestamp() WHERE key_id = :key_id AND retired_at IS NULL""")
 # A transaction that began before the new key was everywhere may still bring in what the old one sealed.
@@ -74,6 +75,12 @@ def show(conn: Connection, keyring: Keyring, key_ids: Iterable[str]) -> None:
             if shown is not None
         ],
     )
+
+
+def take(conn: Connection, keyring: Keyring, key_id: str) -> None:
+    """Note that from now on this key seals what comes."""
+    show(conn, keyring, [key_id])
+    conn.execute(_TAKE, {"key_id": key_id})
 
 
 def retire(conn: Connection, key_id: str) -> None:

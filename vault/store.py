@@ -226,9 +226,10 @@ class Vault:
         last = found[-1].token if len(found) == limit else None
         return Rotated(len(wrapped), tuple(failed), last)
 
-    def sealed_by(self, conn: Connection) -> dict[str, int]:
-        """How many cards that still open each key guards."""
-        return {row.key_id: row.cards for row in conn.execute(_COUNT)}
+
+def sealed_by(conn: Connection) -> dict[str, int]:
+    """By key, how many cards it guards that still open."""
+    return {row.key_id: row.cards for row in conn.execute(_COUNT)}
 
 
 def _row(keyring: Keyring, card: Card, customer_id: int | None, hour: tuple[str, bytes] | None) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def turn_on(at: Office, user: User, token: str, sealed: str, code: str) -> str:
     step = step_of_code(secret, code, now, None)
     if step is None:
         return WRONG
-    kept = at.vault.seal_text(secret, _of(user))
+    kept = at.vault.seal_text(secret, people.two_factor_purpose(user.id))
     with at.transaction() as (conn, now):
         second = SecondFactor(kept.key_id, kept.sealed, step)
         people.set_two_factor(conn, user.name, second, now, user.name, but=sessions.hashed(token))
@@ -73,7 +73,11 @@ def refusal(at: Office, user: User, code: str) -> str:
         second = people.named(conn, user.name).second_factor
     if attempt is None:
         return TOO_MANY
-    secret = at.vault.open_text(SealedText(second.key_id, second.sealed), _of(user)) if second else None
+    secret = (
+        at.vault.open_text(SealedText(second.key_id, second.sealed), people.two_factor_purpose(user.id))
+        if second
+        else None
+    )
     if second is None or secret is None:
         return _NOT_TO_BE_READ
     step = step_of_code(secret, code, now, second.step)
@@ -92,7 +96,3 @@ def _taken(at: Office, user: User, token: str, sealed: str) -> str | None:
 
 def _offer_to(user: User, token: str) -> str:
     return f"two-factor offer to {user.id} in {rights.csrf_token(token)}"
-
-
-def _of(user: User) -> str:
-    return f"two-factor secret of {user.id}"

@@ -104,7 +104,7 @@ def test_rotation_keeps_the_old_keys(path: Path) -> None:
     """C1: after a rotation new data keys are wrapped with the new key, old ones still open, fingerprints stay."""
     old = Keyring.load_or_create(path)
     old_id, old_wrapped = old.wrap(TOKEN, DATA_KEY)
-    more = old.with_new_key()
+    more = old.with_next()
     assert (more.current, more.next) == (old_id, more.ids[-1])
     new = more.using(more.ids[-1])
     new.save(path)

@@ -43,7 +43,7 @@ def test_after_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     first = Keyring.load_or_create(path)
     sealed = first.seal_text("a secret", "p")
-    more = first.with_new_key()
+    more = first.with_next()
     rotated = more.using(more.ids[-1])
     assert rotated.open_text(sealed, "p") == "a secret"
     assert rotated.seal_text("a secret", "p").key_id == rotated.current != sealed.key_id

@@ -271,7 +271,7 @@ def test_rotation_wraps_the_data_keys_anew(
     sealed = old.seal(connection, [CARD] * 25, NOW)
     old.drop_keys(connection, [sealed[0].token])
     before = connection.execute(text("SELECT token, sealed FROM card_vault ORDER BY token")).all()
-    more = keyring.with_new_key()
+    more = keyring.with_next()
     more.using(more.ids[-1]).save(path)
     new = Vault(Keyring.load(path), HourKeys(client))
     statements.clear()
