@@ -56,11 +56,6 @@ chaos: setup-dev ## Break the real system by seeds (SEEDS=3, PAYMENTS=2000, FIRS
 	@$(VENV)/python -m tests.chaos --seeds $(or $(SEEDS),3) --first $(or $(FIRST),1) $(if $(SEED),--seed $(SEED)) \
 		--payments $(or $(PAYMENTS),2000) --faults $(or $(FAULTS),18)
 
-prove: setup-dev ## Prove that nothing is lost and nothing is twice: 10,000 seeds, real processes broken, bugs planted
-	@$(MAKE) simulate SEEDS=10000
-	@$(MAKE) chaos
-	@$(MAKE) simulate-bugs
-
 soak: setup-dev ## Load with faults for MINUTES=60; fails where memory, connections, handles, queues or delays grow
 	@$(VENV)/python -m tests.chaos --soak $(or $(MINUTES),60) --payments 300 --singles 100 --faults 4 --seconds 8
 
