@@ -28,6 +28,8 @@ def check(data: bytes) -> None:
     if not _MADE_LONGER.search(plain):
         assert redact_text(plain) == plain, "redacted twice, it is another text"
     spelled = _SPELLED[data[0] % len(_SPELLED)]
+    if spelled in before + after:
+        return  # glued to other digits it is no number that can be told from them
     told = redact_text(f"{before} . . {spelled} . . {after}")
     assert spelled not in told, "the card is told"
     told = redact_text(f"{before}&password={_PASSWORD}&{after}")

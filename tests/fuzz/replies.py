@@ -19,6 +19,9 @@ STATUSES: Final = (200, 201, 204, 400, 401, 402, 403, 404, 409, 422, 429, 500)
 BETWEEN: Final = b"\x1e"
 """Between two replies of one call."""
 
+_GLUED: Final = re.compile(rb"[0-9]" + NUMBER.encode() + b"|" + NUMBER.encode() + rb"[0-9]")
+"""A number among other digits cannot be told from them."""
+
 Says = Callable[[str], bool]
 """Whether a reply, read by the oracle, says that something was done."""
 
@@ -57,7 +60,7 @@ def check_replies(name: str, data: bytes, says_done: Says, ids: Mapping[str, str
     `ids`: what the sale was called there. Nothing but a reply that says so is an approval (E3); no outcome and no
     evidence holds the card that was sent (C3); and all of it can be stored.
     """
-    if not data:
+    if not data or _GLUED.search(data):
         return
     at_gateway = _gateway(name)
     replies = Replies(replies_of(data[1:]), '{"access_token": "t", "expires_in": 9999}' if name == "paypal" else "")
@@ -116,7 +119,7 @@ def values(text: str) -> set[str]:
                 for inner in value:
                     walk(inner)
             case _:
-                found.add(str(value))
+                found.add(str(value).strip(" "))
 
     try:
         walk(json.loads(text.removeprefix("\ufeff"), parse_float=str))
