@@ -5,7 +5,7 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak bench format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak fuzz audit-packages bench format lock secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,19 @@ tests: setup-dev ## Run the tests (T=path: only those)
 
 fuzz-api: setup-dev ## Look for untruths in the API's document for some minutes
 	DEFRAY_TEST_FUZZ_EXAMPLES=50 $(VENV)/pytest tests/api/test_schema.py -k schemathesis --timeout 3600
+
+fuzz: .venv-attack/installed ## Fuzz each parser for MINUTES=10, Linux on x86_64 (P="stripe money": only those)
+	@.venv-attack/bin/python -m tests.fuzz $(P) --minutes $(or $(MINUTES),10) $(if $(GROWN),--grown $(GROWN))
+
+audit-packages: .venv-attack/installed ## Ask PyPI for known weaknesses of what the locks name (needs its network)
+	@.venv-attack/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
+	@.venv-attack/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements-dev.txt
+
+.venv-attack/installed: requirements-attack.txt
+	@$(PYTHON) -m venv .venv-attack
+	@.venv-attack/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--require-hashes --only-binary :all: --requirement requirements-attack.txt
+	@touch $@
 
 simulate: setup-dev ## Run the real code against simulated time, faults and crashes (SEEDS=10000)
 	@$(VENV)/python -m tests.simulation --seeds $(or $(SEEDS),1000)
@@ -84,6 +97,7 @@ format: setup-dev ## Put files into the format that lint checks
 lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: latest versions)
 	$(UV) $(LOCK) --output-file requirements.txt
 	$(UV) $(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV) $(LOCK) --group attack --constraint requirements.txt --output-file requirements-attack.txt
 	$(UV) $(LOCK) bench/requirements.in --constraint requirements.txt --output-file bench/requirements.txt
 
 secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
@@ -92,5 +106,5 @@ secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
 clean: ## Delete .venv, the data under .defray and what tools left
 	@if $(VENV)/python -c 'import psycopg, redis' 2>/dev/null; then \
 		$(VENV)/python -m local.clean && DEFRAY_HOME=bench/out/home $(VENV)/python -m local.clean; fi
-	rm -rf .defray .venv .venv-bench bench/out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .defray .venv .venv-attack .venv-bench bench/out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
