@@ -17,6 +17,7 @@ from books import admit, clock, kept_cards, record
 from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
+from rules.calendar import business_day
 from rules.cards import Card
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, KeyReused, RequestRefused
@@ -228,7 +229,7 @@ class Producer:
 
     def _moment(self, conn: Connection) -> tuple[datetime, date]:
         now = clock.now(conn)
-        return now, now.astimezone(self._zone).date()
+        return now, business_day(now, self._zone)
 
     def _settle_card(
         self, conn: Connection, recorded: record.Recorded, token: str, once: bool, keep: bool, now: datetime, by: str

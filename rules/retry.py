@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from rules.calendar import off_rest_days, payday_within
+from rules.calendar import business_day, off_rest_days, payday_within
 from rules.cards import Brand, expires_before
 from rules.declines import BY_CLASS
 from rules.errors import shown
@@ -261,7 +261,7 @@ def decide(
     due_at = _slot(advice, history, floor, now, policy, zone, salt)
     if due_at is None:
         return _end(advice.decline, "no further attempt is planned for such a decline")
-    day = due_at.astimezone(zone).date()
+    day = business_day(due_at, zone)
     if expires_before(card.exp_month, card.exp_year, day):
         return _end(DeclineClass.NEW_DATA, f"card expired: it would not be valid on {day}, the day of the next attempt")
     why = f"{BY_CLASS[advice.decline].meaning}; attempt {history.attempts + 1} on {day}"
@@ -355,11 +355,11 @@ def _after_wait(
     if _declines(history, DeclineClass.SOFT_DATED) > len(policy.dated_days):
         return None
     last_day = _first_day(history, zone) + policy.dated_end_day * _DAY
-    if floor.astimezone(zone).date() > last_day:
+    if business_day(floor, zone) > last_day:
         return None
     if wait < _DAY:
         return _spread(floor, policy.advice_spread, salt)
-    day = floor.astimezone(zone).date()
+    day = business_day(floor, zone)
     if _morning(day, policy, zone, salt) < floor:
         day += _DAY
     return _morning(_shifted(day, DeclineClass.SOFT_DATED, history, policy, zone), policy, zone, salt)
@@ -386,7 +386,7 @@ def _declines(history: History, decline: DeclineClass) -> int:
 
 
 def _first_day(history: History, zone: ZoneInfo) -> date:
-    return history.first_declined_at.astimezone(zone).date()
+    return business_day(history.first_declined_at, zone)
 
 
 def _last_day(history: History, policy: RetryPolicy, zone: ZoneInfo) -> date:

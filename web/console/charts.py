@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.responses import Response
 from books import aging, trends
 from books.trends import Recovered, Taken
 from papers.story import DECLINES
+from rules.calendar import begins
 from rules.money import for_people
 from web.console.aging import bars
 from web.office import At
@@ -43,9 +43,10 @@ def window(
     with at.reading() as (conn, now):
         last = at.today(now)
         first = last - (days - 1) * _DAY
-        since, until = _span(first, last, at.settings.business_time_zone)
+        zone = at.settings.business_time_zone
+        since, until = begins(first, zone), begins(last + _DAY, zone)
         recovered = trends.recovered(conn, since, until)
-        owed = aging.standing(conn, last, at.settings.business_time_zone, most=0).totals
+        owed = aging.standing(conn, last, zone, most=0).totals
         used = [
             *trends.currencies(conn, first, last),
             *(one.currency for one in recovered),
@@ -78,11 +79,6 @@ def window(
         by_method=_by_method(taken),
         aging=[bars(one) for one in owed if one.currency == chosen],
     )
-
-
-def _span(first: date, last: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The moments of the business's days."""
-    return datetime.combine(first, time(), zone), datetime.combine(last + _DAY, time(), zone)
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from books.traffic import traffic
+from rules.calendar import begins
 from settings import gateway_facts
 from web.office import At
 from web.pages import page
@@ -20,8 +21,7 @@ router = APIRouter(include_in_schema=False)
 def window(request: Request, at: At, user: Admin) -> Response:
     """Where each gateway leads, what went over it today, if it is rested, which card goes where, and the rules."""
     with at.reading() as (conn, now):
-        today = datetime.combine(at.today(now), time(), at.settings.business_time_zone)
-        counts = traffic(conn, today)
+        counts = traffic(conn, begins(at.today(now), at.settings.business_time_zone))
     return page(
         request,
         "console/gateways.html",

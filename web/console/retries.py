@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from books import retries
 from books.retries import Retry
+from rules.calendar import begins, business_day
 from web.office import At
 from web.pages import page
 from web.rights import Clerk
@@ -48,10 +49,10 @@ def window(
 ) -> Response:
     """What is next, or from a day on, or from behind the last one of a page (`due`, `payment`)."""
     zone = at.settings.business_time_zone
-    place = _moment(due) if due else _morning(day, zone) if day else _BEGIN
+    place = _moment(due) if due else begins(day, zone) if day else _BEGIN
     with at.reading() as (conn, now):
         today = at.today(now)
-        counted = {one.day: one.attempts for one in retries.days(conn, now, _morning(today + DAYS * _DAY, zone), zone)}
+        counted = {one.day: one.attempts for one in retries.days(conn, now, begins(today + DAYS * _DAY, zone), zone)}
         found = retries.scheduled(conn, place, payment if due else 0, MOST + 1)
     return page(
         request,
@@ -67,13 +68,9 @@ def window(
     )
 
 
-def _morning(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), tzinfo=zone)
-
-
 def _moment(said: datetime) -> datetime:
     return said if said.tzinfo else said.replace(tzinfo=UTC)
 
 
 def _day_of(one: Retry, now: datetime, zone: ZoneInfo) -> date:
-    return max(one.due_at, now).astimezone(zone).date()
+    return business_day(max(one.due_at, now), zone)
