@@ -143,13 +143,28 @@ def card_counts(fact: Row[Any]) -> retry.CardCounts:
     return retry.CardCounts(fact.last_day, fact.last_month, fact.same_charge, fact.blocked)
 
 
-def _overlap(one: Row[Any], other: Row[Any]) -> bool:
-    """R8a: two card payments overlap if they name a common invoice, or one names none."""
-    if (one.customer_id, one.currency) != (other.customer_id, other.currency):
-        return False
-    return (
-        one.invoice_ids is None or other.invoice_ids is None or not set(one.invoice_ids).isdisjoint(other.invoice_ids)
-    )
+class _Beside:
+    """What a customer's payments in one currency are charged in the same group, by the invoices they name."""
+
+    def __init__(self) -> None:
+        self._all_minor = 0
+        self._unnamed_minor = 0
+        self._naming: dict[int, list[tuple[int, int]]] = {}
+
+    def add(self, payment: Row[Any], amount_minor: int) -> None:
+        """It is charged, too."""
+        self._all_minor += amount_minor
+        if payment.invoice_ids is None:
+            self._unnamed_minor += amount_minor
+        for invoice_id in payment.invoice_ids or ():
+            self._naming.setdefault(invoice_id, []).append((payment.id, amount_minor))
+
+    def overlapping(self, payment: Row[Any]) -> int:
+        """The sum of those that name a common invoice, or one of both names none (R8a)."""
+        if payment.invoice_ids is None:
+            return self._all_minor
+        common = {other: amount for named in payment.invoice_ids for other, amount in self._naming.get(named, ())}
+        return self._unnamed_minor + sum(common.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +183,7 @@ class _Later:
     why: str
 
 
-def _judge(
-    payment: Row[Any], fact: Row[Any], beside: Sequence[tuple[Row[Any], int]], terms: Terms, today: date
-) -> Charge | _Turn | _Later:
+def _judge(payment: Row[Any], fact: Row[Any], beside: _Beside, terms: Terms, today: date) -> Charge | _Turn | _Later:
     """What becomes of one claimed payment; `beside` are the customer's that are charged in the same group (R8)."""
     if payment.cancel_wish_by:
         return _Turn("cancel", f"cancelled by {payment.cancel_wish_by}")
@@ -187,8 +200,7 @@ def _judge(
         return _Turn("decline", f"no further attempt: {capped}")
     if fact.reversing:
         return _Later(_HOURS, "waits for the reversal of an earlier payment")
-    overlapping = 0 if payment.allow_overlap else sum(amount for other, amount in beside if _overlap(payment, other))
-    under_way = fact.under_way + overlapping
+    under_way = fact.under_way + (0 if payment.allow_overlap else beside.overlapping(payment))
     decision = decide(
         payment.total_minor,
         payment.owed_at_request_minor,
@@ -232,13 +244,14 @@ def begin(
     charges: list[tuple[Row[Any], int]] = []
     turns: list[tuple[Row[Any], str, str]] = []
     postponed: dict[_Later, list[int]] = {}
-    by_customer: dict[int, list[tuple[Row[Any], int]]] = {}
+    besides: dict[tuple[int, str], _Beside] = {}
+    today = terms.today(now)
     for payment in claimed:
-        beside = by_customer.setdefault(payment.customer_id, [])
-        match _judge(payment, facts[payment.id], beside, terms, terms.today(now)):
+        beside = besides.setdefault((payment.customer_id, payment.currency), _Beside())
+        match _judge(payment, facts[payment.id], beside, terms, today):
             case Charge(amount):
                 charges.append((payment, amount))
-                beside.append((payment, amount))
+                beside.add(payment, amount)
             case _Turn(move, why):
                 turns.append((payment, move, why))
             case _Later() as later:

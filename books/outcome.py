@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, assert_never
 
 from sqlalchemy import Connection, Row, text
@@ -223,7 +224,7 @@ def _judge(
         failure = _after_failure(outcome, payment, ways, terms, now)
     if _is_answer(outcome) and not (failure and failure.rerouted):
         turns.answered.append(payment)
-    ask_at = retry.inquiry_due(sale.asked, now, sale.id, terms.policy)
+    ask_at = partial(retry.inquiry_due, sale.asked, now, sale.id, terms.policy)
     match outcome:
         case Approved():
             turns.sales.append(_SaleTurn(sale, "approve", outcome))
@@ -252,21 +253,21 @@ def _judge(
             if outcome.failure is FailureClass.GATEWAY_SETUP:
                 turns.alarms.append(("alarm.gateway_setup", _words(outcome), sale))
         case Held() if state is states.Transaction.REVIEW:
-            turns.ask_again.append((sale.id, ask_at))
+            turns.ask_again.append((sale.id, ask_at()))
             if outcome.code == DOES_NOT_FIT:
                 turns.alarms.append(("alarm.held", _words(outcome), sale))
         case Held():
             # R18: what was approved for something else waits for a person; an inquiry may not tell the amount.
-            look_up_at = None if outcome.code == DOES_NOT_FIT else ask_at
+            look_up_at = None if outcome.code == DOES_NOT_FIT else ask_at()
             turns.sales.append(_SaleTurn(sale, "hold", outcome, look_up_at))
             turns.payments.append(_PaymentTurn(payment, "ask", f"held for review: {_words(outcome)}"))
             turns.alarms.append(("alarm.held", _words(outcome), sale))
         case Unknown():
             turns.unknown += 1
             if state is states.Transaction.STARTED:
-                turns.sales.append(_SaleTurn(sale, "lose", outcome, ask_at))
+                turns.sales.append(_SaleTurn(sale, "lose", outcome, ask_at()))
             else:
-                turns.ask_again.append((sale.id, ask_at))
+                turns.ask_again.append((sale.id, ask_at()))
         case Refused():
             raise RuntimeError("a sale cannot be refused as a void or a refund is")
         case _:

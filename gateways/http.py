@@ -7,7 +7,7 @@ class each error by what it proves (E3): `NotSent` is tried again here, until `s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -57,7 +57,10 @@ class HttpClient:
         self, method: str, path: str, body: bytes, send_by: float, headers: Mapping[str, str] | None = None
     ) -> Exchange:
         """As `post`, by another method or to a `path` below the address; its parts must be quoted already."""
-        exchange: Exchange = self._tries(self._send_once, Request(method, path, body, headers or {}, send_by))
+        request = Request(method, path, body, headers or {}, send_by)
+        exchange = self._send_once(request)
+        if isinstance(exchange, NotSent):
+            exchange = self._tries(_FirstTried(exchange, self._send_once), request)
         return exchange
 
     def _send_once(self, request: Request) -> Exchange:
@@ -87,6 +90,18 @@ def _is_loopback(host: str) -> bool:
     except ValueError:
         # The whole domain is reserved for loopback (RFC 6761), so no public host has such a name.
         return host == "localhost" or host.endswith(".localhost")
+
+
+class _FirstTried:
+    """The tries of a request whose first one was made, since nearly all need no other."""
+
+    def __init__(self, first: Exchange, again: Callable[[Request], Exchange]) -> None:
+        self._first: Exchange | None = first
+        self._again = again
+
+    def __call__(self, request: Request) -> Exchange:
+        first, self._first = self._first, None
+        return first or self._again(request)
 
 
 class _PastSendBy(tenacity.stop.stop_base):
