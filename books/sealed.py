@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,16 @@ class Place:
     sealed: str
     key_id: str
     facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sealed secret: its row, the key that opens it, and the facts that its purpose is made of."""
+
+    id: int
+    key_id: str
+    sealed: bytes = field(repr=False)
+    facts: Mapping[str, str]
 
 
 TWO_FACTOR: Final = Place("two-factor secret", "users", "two_factor_sealed", "two_factor_key_id")
@@ -44,8 +54,8 @@ def counted(conn: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def by_other_keys(conn: Connection, place: Place, key_id: str, after: int, most: int) -> Sequence[Row[Any]]:
-    """The next secrets that another key seals, as `id, key_id, sealed` and the place's facts.
+def by_other_keys(conn: Connection, place: Place, key_id: str, after: int, most: int) -> list[Found]:
+    """The next secrets that another key seals.
 
     They are locked, in order; what somebody else has locked is left for the next round.
     """
@@ -54,7 +64,10 @@ def by_other_keys(conn: Connection, place: Place, key_id: str, after: int, most:
         SELECT {columns} FROM {place.table}
         WHERE id > :after AND {place.sealed} IS NOT NULL AND {place.key_id} <> :key_id
         ORDER BY id LIMIT :most FOR NO KEY UPDATE SKIP LOCKED""")
-    return conn.execute(statement, {"after": after, "key_id": key_id, "most": most}).all()
+    rows = conn.execute(statement, {"after": after, "key_id": key_id, "most": most})
+    return [
+        Found(row.id, row.key_id, bytes(row.sealed), {fact: row._mapping[fact] for fact in place.facts}) for row in rows
+    ]
 
 
 def replace(conn: Connection, place: Place, key_id: str, sealed: Mapping[int, bytes]) -> None:

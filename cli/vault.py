@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,9 +14,9 @@ from rules.errors import MoveRefused, VaultClosed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
-    from books.sealed import Place
+    from books.sealed import Found, Place
     from cli.reach import Office
     from vault import Keyring, Vault
 
@@ -206,31 +206,31 @@ def _chunks(at: Office, sealer: Vault, place: Place) -> Iterator[int]:
         after = rows[-1].id if rows else after
 
 
-def _purposes(conn: Connection, sealer: Vault, place: Place, rows: Sequence[Row[Any]]) -> dict[int, str]:
+def _purposes(conn: Connection, sealer: Vault, place: Place, rows: Sequence[Found]) -> dict[int, str]:
     from books import gateway_cards, notices, people, sealed, webhooks
 
     if place is sealed.TOKEN:
-        facts = sealer.facts(conn, [row.card_token for row in rows])
+        facts = sealer.facts(conn, [row.facts["card_token"] for row in rows])
         return {
-            row.id: gateway_cards.purpose(row.gateway, row.account, facts[row.card_token].fingerprint)
+            row.id: gateway_cards.purpose(row.facts["gateway"], row.facts["account"], facts[token].fingerprint)
             for row in rows
-            if row.card_token in facts
+            if (token := row.facts["card_token"]) in facts
         }
-    of: dict[Place, Callable[[Row[Any]], str]] = {
+    of: dict[Place, Callable[[Found], str]] = {
         sealed.TWO_FACTOR: lambda row: people.two_factor_purpose(row.id),
         sealed.WEBHOOK: lambda _row: webhooks.PURPOSE,
         sealed.WEBHOOK_BEFORE: lambda _row: webhooks.PURPOSE,
-        sealed.NOTICE: lambda row: notices.purpose(row.gateway),
+        sealed.NOTICE: lambda row: notices.purpose(row.facts["gateway"]),
     }
     return {row.id: of[place](row) for row in rows}
 
 
-def _anew(keyring: Keyring, row: Row[Any], purpose: str | None) -> bytes | None:
+def _anew(keyring: Keyring, row: Found, purpose: str | None) -> bytes | None:
     from vault import SealedText
 
     if purpose is None:
         return None
-    opened = keyring.open_text(SealedText(row.key_id, bytes(row.sealed)), purpose)
+    opened = keyring.open_text(SealedText(row.key_id, row.sealed), purpose)
     return None if opened is None else keyring.seal_text(opened, purpose).sealed
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import redis
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.convertors import Convertor, register_url_convertor
 
 from books.desk import Desk
@@ -89,7 +89,7 @@ def opened(settings: Settings) -> Iterator[Office]:
 def _key_file(path: FilePath, engine: Engine) -> KeyFile:
     """The key file, checked now if the database can be asked, else with the first card."""
     key_file = KeyFile(path, engine)
-    with suppress(OperationalError, ProgrammingError):  # it is away, or its tables are not made yet
+    with suppress(SQLAlchemyError):  # it is away, or its tables are not made yet
         key_file.keys()
     return key_file
 

@@ -76,8 +76,8 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    """Settings of the web process."""
+def settings(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings of the web process, which makes its key file known to the database when it starts."""
     return load(
         {
             "DEFRAY_DATABASE_URL": database_url,
