@@ -170,7 +170,7 @@ def _payment(conn: Connection, payment_id: int) -> Row[Any]:
 def _rest_to_card(conn: Connection, payment: Row[Any]) -> BackToCard | None:
     if payment.gateway is None or not (rest := voiding.still_charged_minor(payment)):
         return None
-    begun = voiding.refund_begun(conn, voiding.sale_of(conn, payment.id).id)
+    begun = voiding.refund_begun(conn, payment.id, voiding.sale_of(conn, payment.id).id)
     return _to_card(payment, rest, begun)
 
 

@@ -128,7 +128,7 @@ def begin_voids(conn: Connection, payment_id: int | None, most: int, terms: Term
 
 _OTHER_REFUND = text("""
     SELECT EXISTS (SELECT 1 FROM gateway_transactions
-                   WHERE sale_id = :sale_id AND operation = 'refund' AND reversal_id <> :id
+                   WHERE payment_id = :payment_id AND sale_id = :sale_id AND operation = 'refund' AND reversal_id <> :id
                      AND state IN ('started', 'unknown', 'review', 'approved'))""")
 
 
@@ -138,7 +138,7 @@ def _why_not_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: d
         return (
             f"{reversal.gateway} refunds no sale that is older than {at.refund_within.days} days: give it back by hand"
         )
-    other = {"sale_id": reversal.sale_id, "id": reversal.id}
+    other = {"payment_id": reversal.payment_id, "sale_id": reversal.sale_id, "id": reversal.id}
     if at.one_refund and conn.execute(_OTHER_REFUND, other).scalar_one():
         return f"{reversal.gateway} takes one refund of a sale, and had one already: give the rest back by hand"
     charge = refund.charge(conn, reversal.payment_id, but=reversal.id)

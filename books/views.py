@@ -487,11 +487,12 @@ _ATTEMPTS = text("SELECT * FROM gateway_transactions WHERE payment_id = :id ORDE
 _EVIDENCE = text("""
     SELECT e.gateway_transaction_id, e.at, e.kind, e.http_status, e.said FROM evidence e
     WHERE e.gateway_transaction_id = ANY(CAST(:ids AS bigint[])) ORDER BY e.id""")
+# An array of the credits, and no subquery, since OR finds both by their indexes then.
 _APPLICATIONS = text("""
     SELECT a.id AS allocation_id, i.number AS invoice, a.amount_minor, a.reversed_minor, a.created_at AS at,
            a.reversed_at, a.credit_id, count(*) OVER () AS in_all
     FROM allocations a JOIN invoices i ON i.id = a.invoice_id
-    WHERE a.payment_id = :id OR a.credit_id IN (SELECT id FROM credits WHERE payment_id = :id)
+    WHERE a.payment_id = :id OR a.credit_id = ANY(ARRAY(SELECT id FROM credits WHERE payment_id = :id))
     ORDER BY a.id LIMIT :most""")
 _CREDITS = text("""
     SELECT id AS credit_id, amount_minor, balance_minor, taken_back_minor, note, created_at AS at

@@ -169,12 +169,13 @@ _OPEN = text("""
     VALUES (:payment_id, :sale_id, :amount, :currency, :state, :policy, :reason, :step, :due_at, :now, :by)
     RETURNING id""")
 _REFUND_BEGUN = text("""
-    SELECT EXISTS (SELECT 1 FROM gateway_transactions WHERE sale_id = :id AND operation = 'refund')""")
+    SELECT EXISTS (SELECT 1 FROM gateway_transactions
+                   WHERE payment_id = :payment_id AND sale_id = :id AND operation = 'refund')""")
 
 
-def refund_begun(conn: Connection, sale_id: int) -> bool:
+def refund_begun(conn: Connection, payment_id: int, sale_id: int) -> bool:
     """Whether a refund of this sale was ever sent: then no void is sent any more (R11)."""
-    return bool(conn.execute(_REFUND_BEGUN, {"id": sale_id}).scalar_one())
+    return bool(conn.execute(_REFUND_BEGUN, {"payment_id": payment_id, "id": sale_id}).scalar_one())
 
 
 _Step = Literal["void", "refund"] | None
@@ -190,7 +191,7 @@ def _open_reversal(
 ) -> tuple[int, _Step]:
     """R11: first a void at the gateway; after any refund was begun only another refund may follow."""
     state, step = _VOID_FIRST
-    if refund_begun(conn, sale.id):
+    if refund_begun(conn, payment.id, sale.id):
         state, step = _REFUND_FIRST[policy]
     reversal_id: int = conn.execute(
         _OPEN,
