@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row, text
 
-from books.history import tell
+from books.history import Move, Subject, advance, tell
+from rules import states
 from rules.epoch import AfterFailover, Finding, Mark, Place, judge
 from rules.errors import MoveRefused
 
@@ -119,6 +120,8 @@ def quarantine(conn: Connection, why: str, now: datetime, by: str) -> Quarantine
 def release(conn: Connection, witness: Witness, why: str, now: datetime, by: str) -> Quarantine:
     """A person says that the books were brought up to date. A new life begins, which the old witnesses don't know.
 
+    Money on its way back that was asked for before the quarantine may have been returned by the database that is lost:
+    a void is looked up first, a refund waits for a person.
     Returns what is ended. Raises MoveRefused where there is no quarantine, Unreachable.
     """
     conn.execute(_LOCK, {"fence": _FENCE})
@@ -126,10 +129,40 @@ def release(conn: Connection, witness: Witness, why: str, now: datetime, by: str
     if ended is None:
         raise MoveRefused("There is no quarantine.", "Cards are charged as usual.")
     tell(conn, "quarantine.released", now, by, why, details={"since": ended.since.isoformat(), "why": ended.why})
+    _hold_reversals(conn, ended.since, now, by)
     here, life = conn.execute(_HERE).one(), _draw()
     conn.execute(_RELEASE, {"life": life, "now": now, "by": by, "why": why, **_place(here)})
     witness.keep(life, Mark(here.sent, here.events))
     return ended
+
+
+_ASK_FIRST = text("""
+    UPDATE reversals SET policy = CASE state WHEN 'voiding' THEN 'ask' ELSE policy END,
+                         next_step = CASE next_step WHEN 'void' THEN 'confirm' WHEN 'refund' THEN 'watch'
+                                     ELSE next_step END
+    WHERE state IN ('voiding', 'refunding') AND next_step IS NOT NULL AND started_at <= :since""")
+_REFUND_DUE = text("""
+    SELECT id, payment_id FROM reversals WHERE state = 'refund_due' AND next_step = 'refund' AND started_at <= :since
+    ORDER BY id FOR NO KEY UPDATE""")
+_MAY_BE_MADE: Final = "the refund may have been made by the database that was lost: look at the gateway before another"
+
+
+def _hold_reversals(conn: Connection, since: datetime, now: datetime, by: str) -> None:
+    """E7: a void is sent, and a refund is sent again, only after a look; a refund that is due fails, with an alarm."""
+    conn.execute(_ASK_FIRST, {"since": since})
+    due = conn.execute(_REFUND_DUE, {"since": since}).all()
+    moves = [Move(row.id, states.Reversal.REFUND_DUE, "fail", _MAY_BE_MADE) for row in due]
+    advance(conn, Subject.REVERSALS, moves, now, by, {"ended_at": [now] * len(due)})
+    for row in due:
+        tell(conn, "alarm.reversal", now, by, _MAY_BE_MADE, payment_id=row.payment_id)
+
+
+_RELEASED_SINCE = text("SELECT EXISTS (SELECT FROM epoch WHERE released_at >= :at)")
+
+
+def released_since(conn: Connection, at: datetime) -> bool:
+    """Whether what was begun then was begun before a restore: what followed it may be unknown here."""
+    return bool(conn.execute(_RELEASED_SINCE, {"at": at}).scalar_one())
 
 
 def _draw() -> str:

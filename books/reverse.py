@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, text
 
 from books import apart, claim, post, refund, void
 from books.credit import apply_to_invoices
-from books.epoch import NOT_QUARANTINED
+from books.epoch import NOT_QUARANTINED, released_since
 from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
 from books.terms import Terms, draw_reference
@@ -518,6 +518,7 @@ def _watched(
     unanswered = refund.state in {"started", "unknown"}
     appeared = refund.send_until + at.appears_within <= now
     may_resend = unanswered and appeared and now < refund.started_at + at.replay_window
+    may_resend = may_resend and not released_since(conn, refund.started_at)  # E7: another may have followed it
     refused = refund.state == "declined" and appeared
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend, refused)
     if isinstance(sighting, Found):
