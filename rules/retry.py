@@ -280,6 +280,7 @@ def after_failure(
 
     Never before the gateway wants to be asked again (`retry_after`), up to a day.
     """
+    now = now.astimezone(UTC)  # elsewhere a sum of hours is one of wall-clock hours
     match failure.failure:
         case FailureClass.NOT_SENT | FailureClass.BUSY:
             delays, limit = policy.not_sent_after, policy.not_sent_failures
@@ -305,6 +306,7 @@ def after_failure(
 
 def inquiry_due(asked_so_far: int, now: datetime, salt: int, policy: RetryPolicy = DEFAULT_POLICY) -> datetime:
     """When the gateway is asked (again) what became of an operation: in growing intervals, the last for ever (E4)."""
+    now = now.astimezone(UTC)
     delay = policy.inquire_after[min(asked_so_far, len(policy.inquire_after) - 1)]
     return _spread(now + delay, delay * policy.technical_spread, salt, asked_so_far)
 
