@@ -31,7 +31,7 @@ class Place:
 class Answers:
     """Answers of one gateway to one operation: how the transaction stands now, its class where it was declined.
 
-    `within`: a count for each bound that was asked for, and one for what took longer; `seconds`: of all together.
+    `within`: a count for each bound that was asked for, and one for what took longer; `milliseconds`: of all together.
     """
 
     gateway: str
@@ -39,7 +39,7 @@ class Answers:
     state: str
     decline_class: str
     within: tuple[int, ...]
-    seconds: float
+    milliseconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ def _last(table: str) -> str:
 LAST: Final = {table: text(_last(table)) for table in ("evidence", "events")}
 ANSWERS = text("""
     SELECT g.gateway, g.operation, g.state, coalesce(g.decline_class, '') AS decline_class,
-           width_bucket(CAST(extract(epoch FROM e.at - g.started_at) AS float8), CAST(:bounds AS float8[])) AS bucket,
-           count(*) AS answers, CAST(sum(extract(epoch FROM e.at - g.started_at)) AS float8) AS seconds,
-           max(e.id) AS last_id
+           width_bucket(took, CAST(:bounds AS bigint[])) AS bucket,
+           count(*) AS answers, CAST(sum(took) AS bigint) AS milliseconds, max(e.id) AS last_id
     FROM (SELECT * FROM evidence WHERE id > :after AND id <= :upto AND kind = 'reply' ORDER BY id LIMIT :most) AS e
     JOIN gateway_transactions g ON g.id = e.gateway_transaction_id
+    CROSS JOIN LATERAL CAST(extract(epoch FROM e.at - g.started_at) * 1000 AS bigint) AS took
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4""")
 EVENTS = text("""
     SELECT what, count(*) AS events, max(id) AS last_id
@@ -76,8 +76,8 @@ def here(conn: Connection, now: datetime) -> Place:
     return Place(found["evidence"], found["events"])
 
 
-def since(conn: Connection, place: Place, bounds: Sequence[float], now: datetime) -> Counts:
-    """What happened after a place; `bounds`: seconds, rising."""
+def since(conn: Connection, place: Place, bounds: Sequence[int], now: datetime) -> Counts:
+    """What happened after a place; `bounds`: milliseconds, rising."""
     end = here(conn, now)
     known = {"after": place.evidence_id, "upto": end.evidence_id, "most": MOST, "bounds": list(bounds)}
     answers = conn.execute(ANSWERS, known).all()
@@ -93,10 +93,10 @@ def _reached(rows: Sequence[Row[Any]], counted: str, end: int) -> int:
 
 
 def _together(rows: Sequence[Row[Any]], bounds: int) -> list[Answers]:
-    kinds: dict[tuple[str, str, str, str], tuple[list[int], list[float]]] = {}
+    kinds: dict[tuple[str, str, str, str], tuple[list[int], list[int]]] = {}
     for row in rows:
         kind = (row.gateway, row.operation, row.state, row.decline_class)
-        within, seconds = kinds.setdefault(kind, ([0] * (bounds + 1), []))
+        within, took = kinds.setdefault(kind, ([0] * (bounds + 1), []))
         within[row.bucket] += row.answers
-        seconds.append(row.seconds)
-    return [Answers(*kind, tuple(within), sum(seconds)) for kind, (within, seconds) in kinds.items()]
+        took.append(row.milliseconds)
+    return [Answers(*kind, tuple(within), sum(took)) for kind, (within, took) in kinds.items()]

@@ -19,8 +19,8 @@ from books.counts import Place
 from rules.events import ALARMS
 from web.office import Office
 
-BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds."""
+BOUNDS: Final = (50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
+"""Milliseconds."""
 
 
 class Counted:
@@ -29,7 +29,7 @@ class Counted:
     def __init__(self) -> None:
         self._place: Place | None = None
         self._within: dict[tuple[str, str, str], list[int]] = {}
-        self._seconds: dict[tuple[str, str, str], float] = {}
+        self._took: dict[tuple[str, str, str], int] = {}
         self._declines: Counter[tuple[str, ...]] = Counter()
         # Named from the start: of a counter that begins at 1, Prometheus sees no increase.
         self._events: Counter[tuple[str, ...]] = Counter({(alarm,): 0 for alarm in ALARMS})
@@ -57,7 +57,7 @@ class Counted:
             outcome = (one.gateway, one.operation, one.state)
             known = self._within.setdefault(outcome, [0] * len(one.within))
             self._within[outcome] = [a + b for a, b in zip(known, one.within, strict=True)]
-            self._seconds[outcome] = self._seconds.get(outcome, 0.0) + one.seconds
+            self._took[outcome] = self._took.get(outcome, 0) + one.milliseconds
             if one.state == "declined":
                 self._declines[one.gateway, one.decline_class] += sum(one.within)
         self._events.update({(what,): happened for what, happened in found.events.items()})
@@ -70,8 +70,8 @@ class Counted:
             labels=["gateway", "operation", "outcome"],
         )
         for outcome, within in sorted(self._within.items()):
-            upto = [*map(str, BOUNDS), "+Inf"]
-            family.add_metric(outcome, list(zip(upto, accumulate(within), strict=True)), self._seconds[outcome])
+            upto = [*(str(bound / 1000) for bound in BOUNDS), "+Inf"]
+            family.add_metric(outcome, list(zip(upto, accumulate(within), strict=True)), self._took[outcome] / 1000)
         return family
 
     @staticmethod

@@ -157,5 +157,5 @@ def test_counters_read_what_is_new(connection: Connection) -> None:
     for table, last in counts.LAST.items():
         assert table not in read_whole(connection, last, settled=settled)
         end = connection.execute(last, {"settled": settled}).scalar_one()
-        question, more = (counts.EVENTS, {}) if table == "events" else (counts.ANSWERS, {"bounds": [1.0]})
+        question, more = (counts.EVENTS, {}) if table == "events" else (counts.ANSWERS, {"bounds": [1000]})
         assert table not in read_whole(connection, question, after=end - 100, upto=end, most=counts.MOST, **more)
