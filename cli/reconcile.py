@@ -152,10 +152,10 @@ def _moment(said: str | None, zone: tzinfo, option: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(said)
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         problem = f"{said!r} is no time such as 2026-03-02 or 2026-03-02T14:00."
         raise click.BadParameter(problem, param_hint=option) from None
-    return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _said_yes(proven: int, yes: bool) -> bool:

@@ -55,10 +55,10 @@ class Row:
 
         Raises RequestRefused.
         """
-        found = _moment(self.get(column), patterns)
+        found = _moment(self.get(column), zone, patterns)
         if found is None:
             raise self.refuse(column, "not a date or time as this report writes them", "Export the report again")
-        return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,15 @@ def plainly(column: str) -> str:
     return "".join(letter for letter in column.lower() if letter.isalnum() or letter in "[]")
 
 
-def _moment(said: str, patterns: Sequence[str]) -> datetime | None:
+def _moment(said: str, zone: tzinfo, patterns: Sequence[str]) -> datetime | None:
+    found = _written(said, patterns)
+    try:
+        return found and (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:  # of the first year or the last, and not of it in UTC
+        return None
+
+
+def _written(said: str, patterns: Sequence[str]) -> datetime | None:
     try:
         return datetime.fromisoformat(said)  # many times quicker than a pattern
     except ValueError:

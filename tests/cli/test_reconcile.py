@@ -91,6 +91,7 @@ def test_every_form_has_its_name_here() -> None:
         (("cash", "F"), 2, "'cash' is not one of"),
         (("payflow", "F", "--zone", "Mars/Olympus"), 2, "is no time zone such as America/New_York"),
         (("payflow", "F", "--from", "monday"), 2, "is no time such as 2026-03-02"),
+        (("payflow", "F", "--to", "9999-12-31T23:00"), 2, "is no time such as 2026-03-02"),
         (("payflow", "F", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "it is not before --to"),
         (("stripe", "F"), 1, "no header of Stripe's itemized report"),
     ],

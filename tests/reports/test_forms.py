@@ -283,6 +283,8 @@ def test_another_gateways_report(tmp_path: Path) -> None:
         ("-2.00,0.00,-2.00", "-2.001,0.00,-2.00", r"line 3, gross \(-2.001\)"),
         ("10:16:00,usd", "10:16:00,usx", r"line 3, currency \(usx\): not a currency in use"),
         ("2026-03-02 10:16:00", "yesterday", r"line 3, created_utc \(yesterday\): not a date or time"),
+        ("2026-03-02 10:16:00", "0001-01-01T00:00+14:00", "line 3, created_utc .*: not a date or time"),
+        ("2026-03-02 10:16:00", "9999-12-31T23:00-05:00", "line 3, created_utc .*: not a date or time"),
         ("refund,re_1", 'refund,"re_1', r"line 3: the quotes are broken, or it was cut short"),
     ],
 )
