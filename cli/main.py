@@ -13,6 +13,7 @@ import click
 from cli import decisions, files, keys, look, operate, pay, quarantine, reconcile, users, vault, webhooks
 from cli.output import REFUSED, UNREACHABLE, complain, note
 from rules.errors import DefrayError, SettingsError, Unreachable
+from worker import core_dumps
 
 _ABOUT = """Post payments to invoices, charge cards exactly once, and see how everything stands.
 
@@ -81,6 +82,7 @@ for _verbs in (operate, files, pay, look, decisions, reconcile, quarantine, user
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    core_dumps.forbid()
     try:
         code = defray.main(standalone_mode=False, prog_name="defray")
     except click.ClickException as error:

@@ -11,10 +11,12 @@ from rules.errors import SettingsError
 from settings import load
 from web import logs
 from web.app import served
+from worker import core_dumps
 
 
 def main() -> int:
     """Serve until a signal comes; an exit code."""
+    core_dumps.forbid()
     try:
         settings = load(os.environ)
         settings.servers()

@@ -14,8 +14,9 @@ from celery import Celery, signals
 
 from rules.errors import DefrayError, SettingsError
 from settings import load
-from worker import boot, logs
+from worker import boot, core_dumps, logs
 
+core_dumps.forbid()
 try:
     settings = load(os.environ)
     _, _redis_url = settings.servers()

@@ -147,6 +147,11 @@ def test_every_service_has_its_limit(compose: Mapping[str, Any]) -> None:
     assert all(service["mem_limit"] for service in compose["services"].values())
 
 
+def test_no_service_leaves_a_core_dump(compose: Mapping[str, Any]) -> None:
+    """C1, C2: no crash writes a card's number, or a key of the hour, to a disk."""
+    assert {name for name, service in compose["services"].items() if service.get("ulimits") != {"core": 0}} == set()
+
+
 def test_published_on_loopback_only(compose: Mapping[str, Any]) -> None:
     """What is published at all is published on loopback: Flower, the console and the sandbox."""
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
