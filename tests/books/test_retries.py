@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy import text
 
 from books import retries
+from rules.calendar import begins, business_day
 from tests.books.plans import analyze
 from tests.flows.house import House
 
@@ -64,6 +66,30 @@ def test_days_are_the_business_s(house: House) -> None:
     with house.engine.connect() as conn:
         found = retries.days(conn, START, START + timedelta(days=30), ZONE)
     assert found == (retries.Day(date(2026, 3, 2), 2), retries.Day(date(2026, 3, 3), 1))
+    forget(house)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("America/New_York", date(2027, 3, 14)),
+        ("America/New_York", date(2027, 11, 7)),
+        ("Europe/London", date(2027, 10, 31)),
+        ("Africa/Cairo", date(2027, 4, 30)),  # it begins at 1 o'clock
+        ("Asia/Kathmandu", date(2028, 2, 29)),
+        ("Pacific/Kiritimati", date(2028, 2, 29)),
+        ("Pacific/Apia", date(2011, 12, 31)),  # its eve was the 29th
+    ],
+)
+def test_the_database_has_the_same_days(house: House, zone: str, day: date) -> None:
+    """R5: the first and the last moment of a day are counted on it, and what is due next is not: as rules reckon it."""
+    there = ZoneInfo(zone)
+    begin, end, moment = begins(day, there), begins(day + timedelta(days=1), there), timedelta(microseconds=1)
+    schedule(house, begin - moment, begin, end - moment, end)
+    with house.engine.connect() as conn:
+        found = retries.days(conn, begin - moment, end, there)
+    eve = business_day(begin - moment, there)
+    assert (eve < day, found) == (True, (retries.Day(eve, 1), retries.Day(day, 2)))
     forget(house)
 
 
