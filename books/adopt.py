@@ -22,6 +22,7 @@ from books.tally import Tally
 from books.terms import Terms, draw_reference
 from rules import states
 from rules.errors import MoveRefused, NotFound
+from rules.reconciling import Kind
 
 _CLOCKS: Final = timedelta(minutes=5)
 """So far the gateway's clock may be behind: a charge that seems older than its payment."""
@@ -30,7 +31,7 @@ _OURS: Final = "l.reference BETWEEN 1000000000000000000 AND 4738381338321616895"
 _LINE: Final = text("""
     SELECT l.*, r.gateway, r.digest FROM report_lines l JOIN reports r ON r.id = l.report_id
     WHERE l.report_id = :report AND l.line = :line AND l.finding = 'missing_here' AND l.applied_at IS NULL
-      AND l.kind = 'sale' FOR NO KEY UPDATE OF l""")
+      AND l.kind = ANY(CAST(:kinds AS text[])) FOR NO KEY UPDATE OF l""")
 _WAITING: Final = """
     p.gateway = r.gateway AND p.currency = l.currency AND p.total_minor = l.amount_minor
     AND p.state IN ('requested', 'retrying') AND p.recorded_at <= l.at + CAST(:clocks AS interval)"""
@@ -171,17 +172,23 @@ _GIVEN_BACK = text("""
 
 
 def given_back(conn: Connection, report_id: int, line: int, now: datetime, by: str, why: str) -> None:
-    """A person voided or refunded the charge at the gateway itself, or it is another system's. Raises NotFound."""
-    found = _line(conn, report_id, line)
+    """A person voided or refunded the charge at the gateway itself, or it is another system's.
+
+    Also of a refund that is missing here, once a person has recorded it by hand. Raises NotFound.
+    """
+    found = _line(conn, report_id, line, (Kind.SALE, Kind.REFUND))
     conn.execute(_GIVEN_BACK, {"id": found.id, "now": now, "by": by, "why": why})
     tell(conn, "report.set_aside", now, by, f"line {line} of report {report_id}: {why}")
 
 
-def _line(conn: Connection, report_id: int, line: int) -> Row[Any]:
-    found = conn.execute(_LINE, {"report": report_id, "line": line}).one_or_none()
+def _line(conn: Connection, report_id: int, line: int, kinds: Sequence[Kind] = (Kind.SALE,)) -> Row[Any]:
+    asked = {"report": report_id, "line": line, "kinds": [kind.value for kind in kinds]}
+    found = conn.execute(_LINE, asked).one_or_none()
     if found is None:
         raise NotFound(
-            f"Report {report_id} has no charge at line {line} that is missing here.", "`defray reconcile` lists them."
+            f"Report {report_id} has no {' or '.join('charge' if kind is Kind.SALE else kind for kind in kinds)} at"
+            f" line {line} that is missing here.",
+            "`defray reconcile` lists them.",
         )
     return found
 

@@ -186,7 +186,17 @@ def _refund(world: World, step: Step, payment_id: int) -> None:
     world.context.wake.reversals("refund", payment_id)
 
 
+_ASKED_FOR: Final = """
+    SELECT id, started_at FROM reversals WHERE payment_id = :id AND purpose = 'void'
+    ORDER BY state IN ('refund_awaiting_approval', 'failed') DESC, id DESC LIMIT 1"""
+
+
 def approve(world: World, step: Step, payment_id: int) -> None:
+    asked_for = [(row.id, row.started_at) for row in world.rows(_ASKED_FOR, id=payment_id)]
+    there = (one for one in world.gateway.books if one.operation == "refund" and not one.undone)
+    if any(world.returns.get(one.reference) in asked_for for one in there):
+        world.say(f"somebody sees at the gateway that payment {payment_id} was refunded already")
+        return
     with world.context.transaction() as (conn, now):
         reverse.approve(conn, payment_id, world.context.terms.today(now), now, "sue")
     world.by_word.add(world.key_of(payment_id))

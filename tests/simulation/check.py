@@ -76,6 +76,7 @@ class Checks:
                     self.world.wrong(f"R13: payment {row.id} is posted, and somebody had wished to cancel it")
             sent = conn.execute(_SENT).all()
             self._charges()
+            self._returns()
             if self.world.restored != self.restored:
                 self.restored = self.world.restored
             else:
@@ -106,6 +107,14 @@ class Checks:
         for key, times in charged.items():
             if times > 1 and key not in self.world.misled:
                 self.world.wrong(f"one charge: the card of {key[1]} was charged {times} times")
+
+    def _returns(self) -> None:
+        """R17, E7: what was to be returned once is returned once, by whichever database sent it."""
+        live = (one for one in self.world.gateway.books if one.operation == "refund" and not one.undone)
+        returned = Counter(self.world.returns[one.reference] for one in live)
+        for (reversal_id, _), times in returned.items():
+            if times > 1:
+                self.world.wrong(f"R17: what reversal {reversal_id} was to return was returned {times} times")
 
     def _voided_and_forgotten(self, booked: Booked) -> bool:
         """A restored database may not know of a void: what was returned may be charged again, where it is asked for."""

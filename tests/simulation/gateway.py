@@ -202,7 +202,7 @@ class SimulatedGateway:
         if fault == "lost_after":
             return self._reply(operation, call.reference, Unknown("timeout"))
         if fault == "garbled" and isinstance(outcome, Approved):
-            outcome = replace(outcome, transaction_id="not\x00storable")
+            outcome = _garbled(outcome, call.reference)
         return self._reply(operation, call.reference, outcome)
 
     def _reply(self, operation: str, reference: int, outcome: Outcome) -> Reply[Outcome]:
@@ -364,6 +364,13 @@ def _standing_of(one: Booked) -> State:
     if one.standing is Standing.VOIDED:
         return State.VOIDED
     return State.SETTLED if one.standing is Standing.SETTLED else State.PENDING
+
+
+def _garbled(outcome: Approved, reference: int) -> Outcome:
+    """An odd word that is mended, or an answer to something else, which cannot be recorded."""
+    if reference % 2:
+        return replace(outcome, transaction_id="not\x00storable")
+    return Refused(VoidRefusal.CANNOT_VOID, "no answer to a sale")
 
 
 def _short(reference: int) -> str:

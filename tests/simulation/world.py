@@ -49,6 +49,8 @@ WINDOW: Final = 2
 WORKERS: Final = 2
 Key = tuple[str, str]
 """Who asked for a payment, and under which key."""
+Return = tuple[int, datetime]
+"""A reversal, whatever its id stands for after a restore: the id, and when it was asked for."""
 K = TypeVar("K")
 R = TypeVar("R")
 
@@ -359,6 +361,7 @@ class World:
         self.by_hand: set[Key] = set()
         self.adopted: set[Key] = set()
         self.owners: dict[int, Key] = {}
+        self.returns: dict[int, Return] = {}
         self.copy: Copy | None = None
         self.restored = 0
         self.must_rest = False
@@ -503,6 +506,8 @@ class World:
         self.owners[reference] = key
         if self.must_rest:
             self.wrong(f"E7: a {found[0].operation} is sent though the database is older than what was sent")
+        if found[0].operation == "refund":
+            self.returns[reference] = found[0].reversal_id, found[0].asked_at
         if found[0].operation == "refund" and found[0].purpose == "void":
             self._was_settled(key, found[0].sale_reference)
 
@@ -559,7 +564,8 @@ class World:
 
 _KEYS: Final = "SELECT caller, idempotency_key, id FROM payments"
 _STARTED: Final = """
-    SELECT t.operation, p.caller, p.idempotency_key, r.purpose, s.reference AS sale_reference
+    SELECT t.operation, p.caller, p.idempotency_key, r.purpose, t.reversal_id, r.started_at AS asked_at,
+           s.reference AS sale_reference
     FROM gateway_transactions t JOIN payments p ON p.id = t.payment_id
     LEFT JOIN reversals r ON r.id = t.reversal_id LEFT JOIN gateway_transactions s ON s.id = t.sale_id
     WHERE t.reference = :reference"""
