@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 
 from books import account, aging, clock, credit, deposits, statement
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
@@ -59,6 +60,19 @@ def test_midnight(house: House, zone: str, day: str, midnight: str) -> None:
         assert (here.payment(payment).post_date, booked[payment]) == (expected, expected)
     recorded = [here.payment(payment).recorded_at for payment in (before, charged, after)]
     assert [at < datetime.fromisoformat(midnight) for at in recorded] == [True, True, False]
+
+
+@pytest.mark.parametrize("computer", ["2012-02-29T12:00+00:00", "2035-07-01T12:00+00:00"])
+def test_no_computers_clock_counts(house: House, computer: str) -> None:
+    """R5, D2: the day is that of the database, however wrong the clock of the computer that asks for it."""
+    here, today = moved(house, KIRITIMATI), date(2028, 2, 29)
+    here.bill("C-1", {"A": 5000})
+    turn_to(here, datetime.fromisoformat("2028-02-28T10:00+00:00"))
+    with time_machine.travel(datetime.fromisoformat(computer)):
+        payment = here.pay(100)
+        here.work()
+    booked = here.row("SELECT post_date FROM journal WHERE payment_id = :id", id=payment)
+    assert (here.payment(payment).post_date, booked.post_date) == (today, today)
 
 
 def bill(house: House, number: str, minor: int, due: date) -> None:
