@@ -55,6 +55,10 @@ def number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+ANSWERS = {0: "at once", 50: "after 50 ms", "50t": "after 50 ms, one in a hundred after 500", 500: "after 500 ms"}
+"""When the gateway answers, by the latency that the results tell."""
+
+
 class Figures:
     def __init__(self, rows):
         self.machine = next(row for row in rows if row["bench"] == "machine")
@@ -62,6 +66,11 @@ class Figures:
         self.calls = [row for row in rows if row["bench"] == "api"]
         self.besides = [row for row in rows if row["bench"] == "beside"]
         self.finds = [row for row in rows if row["bench"] == "find"]
+        self.bounds = [row for row in rows if row["bench"] == "limit"]
+        self.starts = [row for row in rows if row["bench"] == "startup"]
+        self.asks = [row for row in rows if row["bench"] == "ask"]
+        self.histories = [row for row in rows if row["bench"] == "history"]
+        self.grown = [row for row in rows if row["bench"] == "charge" and row["config"] == "growth"]
         self.charges = collections.defaultdict(list)
         self.messages = collections.defaultdict(list)
         self.spreads = collections.defaultdict(list)
@@ -101,6 +110,20 @@ class Figures:
             ratio = number(rate / self.rate(BASE, latency))
             rows.append([label, number(rate), ratio, *(f"{us:,.0f}" for us in (*cpu, rest[0])),
                          *(f"{value:.3f}" for value in rest[1:]), f"{wal:,.0f}", f"{peak:,.0f}"])  # fmt: skip
+        return table(heads, rows)
+
+    def answers(self):
+        heads = ["gateway answers, Defray, 2 processes", "payments/s", "worker CPU µs", "all CPU µs", "commits",
+                 "peak MiB"]  # fmt: skip
+        rows = []
+        for latency, said in ANSWERS.items():
+            if found := self.config("defray-p2", latency):
+                worker = median(found, lambda row: row["cpu_us"]["worker"])
+                every, commits, peak = (
+                    median(found, lambda row, of=of: row[of]) for of in ("cpu_us_all", "commits_per", "peak_rss_mib")
+                )
+                rate = number(self.rate("defray-p2", latency))
+                rows.append([said, rate, f"{worker:,.0f}", f"{every:,.0f}", f"{commits:.3f}", f"{peak:,.0f}"])
         return table(heads, rows)
 
     def gateways(self):
@@ -175,6 +198,81 @@ class Figures:
         ]
         return table(["client, one process, 50 ms", "requests/s", "client CPU µs", "gateway CPU µs"], rows)
 
+    def bounded(self):
+        heads = ["", "payments/s", "Defray's share of it", "CPU µs a payment", "WAL bytes", "rows"]
+        parts = []
+        for one in self.bounds:
+            client, database = one["client"], one["database"]
+            parts += [
+                f"{one['n']:,} payments, two processes, {one['cores']} cores; the gateway answers"
+                f" {ANSWERS[one['latency_ms']]}.",
+                "",
+                *table(heads, [
+                    ["**Defray**", number(one["defray_per_s"]), "", f"{one['defray_cpu_us']:,}",
+                     f"{one['defray_wal_bytes_per']:,}", one["defray_rows_per"]],
+                    ["the bare client: the same bytes, no database", number(client["per_s"]), f"{one['of_client']:.0%}",
+                     f"{client['client_cpu_us'] + client['gateway_cpu_us']:,}", "", ""],
+                    ["the bare database: the same rows in single statements", number(database["per_s"]),
+                     f"{one['of_database']:.0%}", f"{database['postgres_cpu_us']:,}",
+                     f"{database['wal_bytes_per']:,}", database["rows_per"]],
+                    ["what the cores allow for these two and the gateway", number(one["allowed_per_s"]),
+                     f"{one['of_allowed']:.0%}", "", "", ""],
+                ]),
+            ]  # fmt: skip
+        return parts
+
+    def starting(self):
+        rows = [
+            [one["what"], number(one["ms"]), number(one["cpu_ms"]), one.get("pss_mib", ""), one.get("processes", "")]
+            for one in self.starts
+        ]
+        return table(["start-up", "ms", "CPU ms", "memory at rest, MiB (PSS)", "processes"], rows)
+
+    def growing(self):
+        """Batches beside a history, then what takes longer beside it; the rest in one sentence."""
+        said = [
+            f"A history of {one['payments']:,} payments ({one['bytes'] / 1e9:.1f} GB) was made in"
+            f" {one['seconds']:,} s and audited in {one['audit_s']:,.0f} s."
+            for one in self.histories
+        ]
+        histories = sorted({row["history"] for row in self.grown})
+        rows = []
+        for processes in sorted({row["processes"] for row in self.grown}):
+            rates, cpu = (
+                [
+                    median([r for r in self.grown if (r["processes"], r["history"]) == (processes, history)], of)
+                    for history in histories
+                ]
+                for of in (lambda row: row["per_s"], lambda row: row["cpu_us_all"])
+            )
+            rows.append([processes, *map(number, rates), f"{rates[-1] / rates[0]:.2f}", *(f"{us:,.0f}" for us in cpu)])
+        heads = ["worker processes", *(f"payments/s beside {n:,}" for n in histories), "last ÷ first",
+                 *(f"CPU µs beside {n:,}" for n in histories)]  # fmt: skip
+        return [*said, "", *(table(heads, rows) if rows else []), *self.asking()]
+
+    def asking(self):
+        if not self.asks:
+            return []
+        small, large = (pick(row["history"] for row in self.asks) for pick in (min, max))
+        few, many = (
+            {row["asked"]: row for row in self.asks if row["history"] == history} for history in (small, large)
+        )
+        longer = {
+            asked: row for asked, row in many.items()
+            if row["median_ms"] > max(2 * few[asked]["median_ms"], few[asked]["median_ms"] + 10)
+        }  # fmt: skip
+        rows = [
+            [f"`{asked}`", number(few[asked]["median_ms"]), number(row["median_ms"]), number(row["first_ms"])]
+            for asked, row in sorted(longer.items(), key=lambda pair: -pair[1]["median_ms"])
+        ]
+        rest = [row["median_ms"] for asked, row in many.items() if asked not in longer]
+        heads = ["ms, what takes more than twice as long", f"beside {small:,}", f"beside {large:,}", "the first time"]
+        note = (
+            f"The other {len(rest)} pages, lists and tasks take {statistics.median(rest):.0f} ms at the median beside"
+            f" {large:,} payments, {max(rest):.0f} ms at the most."
+        )
+        return [*(table(heads, rows) if rows else []), note, ""]
+
     def finding(self):
         rows = [[one["asked"], number(one["median_ms"]), number(one["worst_ms"])] for one in self.finds]
         return table(["ms to find a customer by", "median", "worst of 20"], rows)
@@ -208,12 +306,16 @@ class Figures:
         for heading, part in (
             ("Charging, gateway answers after 50 ms", self.charging(50)),
             ("Charging, gateway answers at once", self.charging(0)),
+            ("Charging, however long the gateway takes", self.answers()),
             ("Charging at each gateway, which answers after 50 ms", self.gateways()),
             ("Size of the batch", self.sizes()),
             ("Recording and waking", self.recording()),
             ("Posting without a gateway", self.posting()),
             ("One check over many invoices", self.spreading()),
             ("What an HTTP client can do", self.limits()),
+            *([("Beside the bare client and the bare database", self.bounded())] if self.bounds else []),
+            *([("Beside a long history", self.growing())] if self.histories or self.asks or self.grown else []),
+            *([("Starting", self.starting())] if self.starts else []),
             *([("Finding a customer among a million, in the console", self.finding())] if self.finds else []),
             *([("Calls of the API, beside a framework that answers a constant", self.api())] if self.calls else []),
             *([("A person's payment while a batch is charged", self.beside())] if self.besides else []),
