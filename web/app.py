@@ -28,7 +28,10 @@ def create(settings: Settings) -> FastAPI:
             yield
             traffic.registry.unregister(figures)
 
-    app = FastAPI(title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect to the address without its last slash would lead to whatever host the request names.
+    app = FastAPI(
+        title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.traffic = traffic
     app.state.pages = Pages(settings.business_time_zone)
     errors.install(app)
