@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import datetime
 import gc
+import gzip
 import socket
 import ssl
 import struct
 import sys
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
@@ -525,6 +528,26 @@ def test_reply_that_trickles(kind: type[HttpClient], serve: Serve) -> None:
     done.set()
     assert isinstance(exchange, MaybeDone)
     assert exchange.code == "too_slow"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
+def test_reply_that_swells(kind: type[HttpClient], serve: Serve, encoding: str) -> None:
+    """A reply that is small on the wire and 64 MiB unpacked ends at the limit of all replies, and is not unpacked."""
+    swollen = bytes(64 << 20)
+    packed = zlib.compress(swollen) if encoding == "deflate" else gzip.compress(swollen, 1)
+    if "," in encoding:
+        packed = gzip.compress(packed)
+    del swollen
+    server = serve(_replying(HEAD + f"Content-Encoding: {encoding}\r\n\r\n".encode() + packed))
+    tracemalloc.start()
+    try:
+        exchange = post(kind, server.port)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(exchange, MaybeDone)
+    assert exchange.code == "too_long"
+    assert most < 8 << 20
 
 
 def test_redirect_to_another_port(kind: type[HttpClient], serve: Serve) -> None:
