@@ -250,10 +250,18 @@ def _record(
 _UNREAD = text("""
     SELECT g.name FROM unnest(CAST(:gateways AS text[])) AS g(name)
     WHERE NOT EXISTS (SELECT FROM reports r WHERE r.gateway = g.name AND r.read_at >= :since) ORDER BY 1""")
+# What was recorded from another report of the same gateway, or is known here by now, is not open in this one either.
 _LEFT = text("""
     SELECT r.id, r.gateway, count(*) AS lines FROM reports r JOIN report_lines l ON l.report_id = r.id
-    WHERE r.read_at >= :since AND l.applied_at IS NULL AND l.finding IN ('missing_here', 'proven') GROUP BY 1, 2
-    ORDER BY 1""")
+    WHERE r.read_at >= :since AND l.applied_at IS NULL AND l.finding IN ('missing_here', 'proven')
+      AND NOT EXISTS (SELECT FROM gateway_transactions t WHERE t.id = l.gateway_transaction_id
+                      AND l.finding = 'proven' AND t.state IN ('approved', 'surplus'))
+      AND NOT EXISTS (SELECT FROM reports o JOIN report_lines m ON m.report_id = o.id
+                      WHERE o.gateway = r.gateway AND o.read_at >= :since AND m.applied_at IS NOT NULL
+                        AND m.kind = l.kind AND m.transaction_id = l.transaction_id
+                        AND m.reference IS NOT DISTINCT FROM l.reference
+                        AND (l.transaction_id <> '' OR l.reference IS NOT NULL))
+    GROUP BY 1, 2 ORDER BY 1""")
 _DUE = text("SELECT count(*) FROM payments WHERE next_step = 'charge'")
 
 

@@ -340,6 +340,10 @@ class SimulatedGateway:
                 one.standing = Standing.SETTLED
         self.world.say("the gateway settles")
 
+    def give_back(self, reference: int) -> None:
+        """Somebody returns a charge at the gateway itself."""
+        self.by_reference[reference].standing = Standing.VOIDED
+
     def decide(self, yes: bool) -> None:
         """What was held is decided; what was only accepted becomes final, or fails."""
         for one in self.books:

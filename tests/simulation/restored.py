@@ -16,6 +16,7 @@ from tests.simulation.world import World
 _LEFT: Final = """
     SELECT l.*, p.caller, p.idempotency_key FROM report_lines l LEFT JOIN payments p ON p.id = l.payment_id
     WHERE l.report_id = :report AND l.applied_at IS NULL AND l.finding IN ('missing_here', 'differs') ORDER BY l.line"""
+_ENDED: Final = "SELECT FROM payments WHERE id = :id AND state IN ('cancelled', 'declined')"
 _VISIT: Final = timedelta(hours=3)
 
 
@@ -80,6 +81,12 @@ def _take_in(world: World, report: int, line: Any) -> None:
         return
     key = world.owners[line.reference]
     asked, _ = world.requests[key]
+    if world.payments.get(key) and world.rows(_ENDED, id=world.payments[key]):
+        world.gateway.give_back(line.reference)
+        with world.context.transaction() as (conn, now):
+            adopt.given_back(conn, report, line.line, now, "sue", "its payment has ended here")
+        world.say(f"line {line.line} of the report is given back at the gateway: its payment has ended here")
+        return
     with world.context.transaction() as (conn, now):
         if world.payments.get(key):
             adopt.as_payment(conn, report, line.line, world.payments[key], terms, now, "sue", "asked the shop")
