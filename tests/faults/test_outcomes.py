@@ -100,7 +100,8 @@ def test_paid_by_check_meanwhile(plant: Plant) -> None:
     plant.wait_for_payments(retrying=40)
     paid = plant.rows(
         "SELECT c.number AS customer, i.number, i.balance_minor"
-        " FROM invoices i JOIN customers c ON c.id = i.customer_id ORDER BY i.id LIMIT 20"
+        " FROM payments p JOIN invoices i ON i.id = p.invoice_ids[1] JOIN customers c ON c.id = i.customer_id"
+        " ORDER BY p.id LIMIT 20"
     )
     plant.producer.submit(
         [
