@@ -74,7 +74,7 @@ _FACTS = text("""
                SELECT 1 FROM reversals r
                JOIN payments v ON v.id = r.payment_id JOIN allocations a ON a.payment_id = v.id
                WHERE v.customer_id = p.customer_id AND v.currency = p.currency
-                 AND r.state NOT IN ('voided', 'refunded', 'kept')
+                 AND r.state NOT IN ('voided', 'refunded', 'kept') AND (r.purpose = 'void' OR r.state <> 'failed')
                  AND (p.invoice_ids IS NULL OR a.invoice_id = ANY(p.invoice_ids))) AS reversing,
            p.attempts > 0 AND EXISTS (
                SELECT 1 FROM gateway_transactions t
