@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-_BETWEEN_DIGITS: Final = rb"[ .+-]?"
+_BETWEEN_DIGITS: Final = re.compile(rb"(?<=\d)[ .+-](?=\d)")
 _CODE_FIELDS: Final = rb"cvv2?|cvc2?|csc|cid|card.?cvv|card.?code|(?:security.?)?code"
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{6,}")
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{6,}")
@@ -21,16 +21,26 @@ def found(data: bytes, secrets: Iterable[str]) -> list[str]:
 
     A code of three or four digits is looked for where it is quoted or behind a field's name: alone it may be anything.
     """
-    looked_for = [(secret[-4:], re.compile(_shape(secret))) for secret in secrets]
-    return [f"{last}: {form}" for form, text in _readings(data) for last, shape in looked_for if shape.search(text)]
+    known = [secret.encode() for secret in secrets]
+    numbers = [secret for secret in known if len(secret) > 4]
+    coded = _behind_a_name([secret for secret in known if len(secret) <= 4])
+    seen: list[str] = []
+    for form, text in _readings(data):
+        digits = _BETWEEN_DIGITS.sub(b"", text)
+        shown = {number for number in numbers if number in digits} | {
+            match["named"] or match["quoted"] for match in coded(text)
+        }
+        seen += [f"{secret[-4:].decode()}: {form}" for secret in known if secret in shown]
+    return seen
 
 
-def _shape(secret: str) -> bytes:
-    digits = secret.encode()
-    if len(digits) > 4:
-        return _BETWEEN_DIGITS.join(digits[place : place + 1] for place in range(len(digits)))
-    named = rb"(?i:" + _CODE_FIELDS + rb")(?:\[\d\])?[^0-9A-Za-z]{1,8}" + digits + rb"(?![\w.])"
-    return named + rb"|\"" + digits + rb"\\*\"|'" + digits + rb"\\*'"
+def _behind_a_name(codes: Sequence[bytes]) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
+    if not codes:
+        return lambda _: iter(())
+    any_code = b"|".join(codes)
+    named = rb"(?i:" + _CODE_FIELDS + rb")(?:\[\d\])?[^0-9A-Za-z]{1,8}(?P<named>" + any_code + rb")(?![\w.])"
+    quoted = rb"[\"'](?P<quoted>" + any_code + rb")\\*[\"']"
+    return re.compile(named + rb"|" + quoted).finditer
 
 
 def _readings(data: bytes) -> Iterator[tuple[str, bytes]]:
