@@ -282,7 +282,7 @@ class Settings:
     """What each gateway is configured with, by its name and the keys of gateways.catalog."""
 
     lanes: int = _setting(2, _whole(1, 64), "How many tasks work on one batch side by side.")
-    window: int = _setting(100, _whole(1, 2_000), "How many calls one process has in flight at a gateway.")
+    window: int = _setting(250, _whole(1, 2_000), "How many calls one process has in flight at a gateway.")
     send_within: timedelta = _setting(
         timedelta(seconds=10), _seconds(1, 300), "A call that was not sent by then is not sent any more (E1)."
     )

@@ -184,7 +184,7 @@ def wait(db, batch_id, process, limit):
     return 0
 
 
-def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=100,
+def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False, processes=2, window=250,
         gateway="payflow", per_customer=10, database="bench_defray", about=(), before_charging=None,
         **more):  # fmt: skip
     """`repeat` batches of `n` payments, one after another, under one worker (one row each, with `about` added).
@@ -260,7 +260,7 @@ def run(name, n, latency, repeat, warm, method="credit_card", one_customer=False
 
 CONFIGS = {
     "defray-p2": {},
-    "defray-p2-w250": {"window": 250},
+    "defray-p2-w100": {"window": 100},
     "defray-p2-w50": {"window": 50},
     "defray-p1": {"processes": 1},
     "defray-p2-one-customer": {"one_customer": True},

@@ -24,7 +24,7 @@ from gateways.contract import Sale
 from gateways.registry import build
 from rules.cards import Card
 
-PROCESSES, WINDOW = 2, 100
+PROCESSES, WINDOW = 2, 250
 WARM = int(os.environ.get("BENCH_WARM", "300"))
 TWIN = "bench_limit_twin"
 CHARGING = """

@@ -25,7 +25,7 @@ LABELS = {
     "procrastinate-c100": "procrastinate, 100 at once, async ORM, aiohttp",
     "chunk100-adapter-p2": "prototype: chunks of 100, bare SQL on stand-in tables",
     "defray-p2": "**Defray**, 2 processes",
-    "defray-p2-w250": "**Defray**, 2 processes, DEFRAY_WINDOW=250",
+    "defray-p2-w100": "**Defray**, 2 processes, DEFRAY_WINDOW=100",
     "defray-p2-one-customer": "**Defray**, all payments of one customer",
     "defray-checks-p2": "checks, ten of each customer",
     "defray-checks-p2-one-customer": "checks, all of one customer",

@@ -122,10 +122,10 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     assert migrate.process.wait(30) == 0, migrate.output
     lasting = [*WORKERS, "beat", "flower", "web"]
     started = [plant.start(name, compose.command(name), **compose.environment(name)) for name in lasting]
-    for one in started[:3]:
+    for one in started[: len(WORKERS)]:
         one.wait_for(" ready.")
         one.children()
-    started[3].wait_for("beat: Starting")
+    started[len(WORKERS)].wait_for("beat: Starting")
     batch = plant.hand_in([*visa(10), *mastercard(10), *amex(10)])
     [waiting] = amex(11)[10:]
     plant.bill({"W-1": ("walk-in", 500)})
