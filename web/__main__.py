@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import uvicorn
 
 from rules.errors import SettingsError
-from settings import load
+from settings import Settings, load
 from web import logs
 from web.app import served
+from web.patience import Impatient
 from worker import core_dumps
+
+
+def configured(settings: Settings) -> uvicorn.Config:
+    """How the app is served. Raises SettingsError."""
+    return uvicorn.Config(
+        served(settings),
+        host=settings.web_address,
+        port=settings.web_port,
+        http=Impatient,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=5,  # pages that follow a payment stay open for minutes
+    )
 
 
 def main() -> int:
@@ -20,20 +35,15 @@ def main() -> int:
     try:
         settings = load(os.environ)
         settings.servers()
-        app = served(settings)
+        config = configured(settings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     logs.configure(settings.log_level)
-    uvicorn.run(
-        app,
-        host=settings.web_address,
-        port=settings.web_port,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=5,  # pages that follow a payment stay open for minutes
-    )
-    return 0
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised again once the server has ended
+        server.run()
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":
