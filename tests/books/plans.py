@@ -31,22 +31,25 @@ def _below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def read_whole(conn: Connection, question: TextClause, **asked: object) -> set[str]:
     """The tables that would be read from their beginning to their end; an empty one is no matter."""
-    return _whole(conn, nodes(conn, question, **asked))
+    return _filled(conn, {node["Relation Name"] for node in nodes(conn, question, **asked) if _seeks_all(node)})
 
 
 def read_whole_by(conn: Connection, said: Said) -> set[str]:
-    """The same of a statement that was caught on its way to the driver."""
+    """The same of a statement that was caught on its way to the driver; one that walks a primary key, too."""
     statement, parameters = said
     [plan] = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
-    return _whole(conn, _below(plan["Plan"]))
+    found = _below(plan["Plan"])
+    return _filled(conn, {node["Relation Name"] for node in found if _seeks_all(node) or _walks_all(node)})
 
 
-def _whole(conn: Connection, found: Iterator[dict[str, Any]]) -> set[str]:
-    whole = {node["Relation Name"] for node in found if _passes_over(node)}
-    return {name for name in whole if conn.scalar(text(f'SELECT EXISTS (SELECT FROM "{name}")'))}
+def _filled(conn: Connection, names: set[str]) -> set[str]:
+    return {name for name in names if conn.scalar(text(f'SELECT EXISTS (SELECT FROM "{name}")'))}
 
 
-def _passes_over(node: dict[str, Any]) -> bool:
-    """Whether a node looks at every row of a table, in any order: by a primary key that it asks for nothing, too."""
-    in_order = node.get("Index Name", "").startswith("pk_") and "Index Cond" not in node and "Filter" in node
-    return node["Node Type"] == "Seq Scan" or in_order
+def _seeks_all(node: dict[str, Any]) -> bool:
+    return bool(node["Node Type"] == "Seq Scan")
+
+
+def _walks_all(node: dict[str, Any]) -> bool:
+    """Whether it goes through all of a primary key for a condition of which that knows nothing."""
+    return node.get("Index Name", "").startswith("pk_") and "Index Cond" not in node and "Filter" in node
