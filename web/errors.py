@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match
 
@@ -40,6 +41,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(OperationalError)(_unreachable)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
+    app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(Exception)(_unforeseen)
 
 
@@ -161,6 +163,11 @@ def _taken(request: Request) -> list[str]:
         for method in HTTPMethod
         if any(route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in routes)
     ]
+
+
+def _left(_request: Request, _error: Exception) -> Response:
+    """Who goes away in the middle of a body is no error of ours, and reads no answer."""
+    return Response(status_code=400)
 
 
 def _unforeseen(request: Request, _error: Exception) -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -180,3 +181,66 @@ def test_a_log_in_ends_the_session_before_it(clerk: Visitor, new_visitor: Callab
     thief.client.cookies.set("defray_session", before)
     assert thief.get("/console/find").headers["location"].startswith("/console/login")
     assert clerk.get("/console/deposits").status_code == 200
+
+
+SAID_BARE = (b"q=\xe9", b"q=%C3%A9&x=\xff\xfe", b"\x80")
+
+
+@pytest.mark.parametrize("path", ["/console/find", "/v1/customers"])
+def test_bare_bytes_in_a_query(clerk: Visitor, path: str) -> None:
+    """An address with a byte beyond ASCII that nobody quoted is refused; a quoted one is read."""
+    for query in SAID_BARE:
+        status, body = exchanged(clerk, "GET", path, query=query)
+        assert (status, b"character that no address has" in body) == (400, True), query
+    assert clerk.get("/console/find?q=%C3%A9").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/console/login", "/v1/payments", "/v1/cards"])
+def test_a_length_of_5_000_digits(clerk: Visitor, path: str) -> None:
+    """A length that is no number, or one of more digits than Python reads, is refused as too large a body."""
+    for length in (b"9" * 5_000, b"0" * 5_000, b"-1", b"1e3", b"", "²".encode("latin-1")):
+        status, _ = exchanged(clerk, "POST", path, {b"content-length": length})
+        assert status == 413, length
+
+
+def test_who_leaves_in_the_middle_of_a_body(clerk: Visitor) -> None:
+    """A body that breaks off, since its sender left or was too slow, is no error of ours that fills a log."""
+    for path, kind in (("/console/login", b"application/x-www-form-urlencoded"), ("/v1/cards", b"application/json")):
+        cookies = "; ".join(f"{name}={value}" for name, value in clerk.client.cookies.items())
+        sent = {b"content-type": kind, b"x-csrf-token": clerk.token().encode(), b"cookie": cookies.encode()}
+        status, _ = exchanged(clerk, "POST", path, sent, [{"type": "http.disconnect"}])
+        assert status == 400, path
+
+
+def exchanged(
+    visitor: Visitor,
+    method: str,
+    path: str,
+    headers: dict[bytes, bytes] | None = None,
+    told: list[dict[str, Any]] | None = None,
+    query: bytes = b"",
+) -> tuple[int, bytes]:
+    """The answer to a request as a server hands it on, which no client would send; `told`: what comes of its body."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method,
+        "path": path,
+        "query_string": query,
+        "headers": [(b"host", b"127.0.0.1"), *(headers or {}).items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    coming = iter(told or [{"type": "http.request", "body": b"", "more_body": False}])
+    answered: list[Any] = []
+
+    async def receive() -> Any:
+        return next(coming, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    assert visitor.client.portal
+    visitor.client.portal.call(visitor.client.app, scope, receive, send)
+    return answered[0]["status"], b"".join(message.get("body", b"") for message in answered)
