@@ -11,8 +11,8 @@ task_create_missing_queues = False
 task_routes = {"defray.post": {"queue": "bulk"}, "defray.charge": {"queue": "bulk"}}
 
 # Acknowledged before it runs: a killed worker loses a wake-up call, and the sweeper comes within seconds. Acknowledged
-# after, its message would come again when the visibility timeout ends, an hour later, for nothing. That timeout is left
-# alone for the same reason: nothing depends on a message that comes again.
+# after, its message would come again when the visibility timeout ends, an hour later, for nothing. So nothing is kept
+# of messages that were taken (`ack_emulation` below).
 task_acks_late = False
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = True  # what waits, waits in the queue, where any free process can take it
@@ -32,6 +32,9 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_channel_error_retry = True  # so is one whose memory is full
 broker_transport_options = {
+    # Its lock cannot be taken while Redis is full, each attempt leaves connections open for good, and giving back what
+    # was taken over a connection that is lost ends the worker.
+    "ack_emulation": False,
     "socket_connect_timeout": 5,
     "socket_timeout": 30,
     "socket_keepalive": True,

@@ -51,6 +51,9 @@ class Queue:
 # A batch never makes a person wait, nor do the scheduled runs (DESIGN section 9), and a slow app or mail server nobody.
 QUEUES = (Queue("interactive", 2), Queue("bulk", 2), Queue("scheduled", 1), Queue("outbound", 1))
 
+WITHOUT_NEIGHBOURS = ("--without-mingle", "--without-gossip")
+"""Workers need not know of each other; looking for each other left two handles open at every restart of Redis."""
+
 _CELERY = ("python", "-m", "celery", "-A", "worker.app")
 
 
@@ -78,7 +81,7 @@ def worker(queue: Queue) -> Process:
         f"worker-{queue.name}",
         (
             *(*_CELERY, "worker", "--queues", queue.name, "--concurrency", str(queue.concurrency)),
-            *("-n", f"{queue.name}@%h"),
+            *("-n", f"{queue.name}@%h", *WITHOUT_NEIGHBOURS),
         ),
         stop_rank=2,
         ready_text=" ready.",

@@ -54,7 +54,6 @@ class Size:
     window: int
     latency_ms: int
     tail_ms: int
-    celery: tuple[str, ...] = ()
 
     @property
     def lease(self) -> int:
@@ -66,7 +65,6 @@ FULL: Final = Size({"interactive": 1, "bulk": 2, "bulk-2": 1, "scheduled": 1, "o
 SHORT: Final = Size(
     {"interactive": 1, "bulk": 1, "bulk-2": 1, "scheduled": 1, "outbound": 1},
     *(1, 1, 1, 1, 10, 60, 300),
-    celery=("--without-mingle", "--without-gossip"),
 )
 
 
@@ -187,9 +185,7 @@ class Site:
             queue = name.partition("-")[0]
             one = topology.worker(topology.Queue(queue, concurrency))
             argv = [f"{name}@%h" if word == f"{queue}@%h" else word for word in one.argv]
-            yield topology.Process(
-                f"worker-{name}", (*argv, *self.size.celery), one.stop_rank, ready_text=one.ready_text
-            )
+            yield topology.Process(f"worker-{name}", tuple(argv), one.stop_rank, ready_text=one.ready_text)
 
     def tend(self, now: float = 0.0) -> None:
         """Start what ended; `now` by the monotonic clock."""

@@ -30,7 +30,7 @@ from sqlalchemy import Engine, text
 from books import clock
 from books.audit import audit
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
-from local import pids
+from local import pids, topology
 from producer import BatchReceipt, Producer
 from rules import routes
 from rules.cards import Card
@@ -332,8 +332,7 @@ class Plant:
     def worker(self, name: str = "worker", queues: str = EVERY_QUEUE, concurrency: int = 2) -> Running:
         """A worker, ready for messages."""
         queue = ("--queues", queues, "--concurrency", str(concurrency), "-n", f"{name}@%h")
-        quick = ("--without-mingle", "--without-gossip")  # a second less to wait for
-        argv = (*CELERY, "worker", *queue, *quick)
+        argv = (*CELERY, "worker", *queue, *topology.WITHOUT_NEIGHBOURS)
         started = self.start(name, argv, " ready.")
         started.children()
         return started

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from socket import gethostname
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from celery.events.state import State
 from sqlalchemy.exc import DBAPIError
@@ -14,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from books import clock, sweep
 from local.valkey import Valkey
 from sandbox.client import hold
-from tests.faults.plant import Plant, Silent, Twice, declined_once, until, visa
+from tests.faults.plant import Plant, Silent, Twice, connections, declined_once, until, visa
 
 
 def test_flushed_in_the_middle(plant_of_its_own: Plant) -> None:
@@ -79,6 +82,30 @@ def test_full_broker_ends_no_worker(plant_of_its_own: Plant) -> None:
     plant.hand_in(visa(10))
     plant.wait_for_payments(posted=10)
     assert worker.process.poll() is None
+    plant.check()
+
+
+def test_no_connection_is_left_behind(plant_of_its_own: Plant) -> None:
+    """B64, D3: however often a full broker refuses a worker that it dropped, no connection stays open."""
+    plant = plant_of_its_own
+    worker = plant.worker(concurrency=1)
+    parent, port = psutil.Process(worker.process.pid), urlsplit(plant.environment["DEFRAY_REDIS_URL"]).port or 0
+    plant.hand_in(visa(10))
+    plant.wait_for_payments(posted=10)
+    before = len(connections(parent, port))
+
+    def refused() -> bool:
+        times = len(re.findall("maxmemory|OutOfMemory", worker.output))
+        if not times:  # the client repairs what it finds cut, so that one cut may be no loss
+            plant.broker.client_kill_filter(_type="normal", skipme=True)
+        return times >= 10
+
+    plant.broker.config_set("maxmemory", 1)
+    until(refused, "it is refused ten times")
+    plant.broker.config_set("maxmemory", 0)
+    plant.hand_in(visa(20)[10:])
+    plant.wait_for_payments(posted=20)
+    until(lambda: len(connections(parent, port)) <= before, f"it has {before} connections again, as before", 10)
     plant.check()
 
 

@@ -73,4 +73,3 @@ def test_an_old_worker_goes_on_after_what_it_does_not_know(database_url: str, re
     ]
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("scheduled") == 0
-        assert client.hlen("unacked") == 0
