@@ -11,18 +11,21 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import claim, reconcile
+from books import claim, reconcile, refund, reverse, void
 from books.history import Move, Subject, advance, tell
 from books.outcome import Heard, finish
 from books.tally import Tally
 from books.terms import Terms, draw_reference
 from rules import states
 from rules.errors import MoveRefused, NotFound
+from rules.outcomes import Found, Standing
 from rules.reconciling import Kind
+from rules.reversal import Step
 
 _CLOCKS: Final = timedelta(minutes=5)
 """So far the gateway's clock may be behind: a charge that seems older than its payment."""
@@ -165,6 +168,76 @@ def as_new_payment(
         raise MoveRefused(f"{told.caller} used the key {told.key or name} for another payment.", "Name that payment.")
     tell(conn, "payment.requested", now, by, why, customer_id=customer_id, payment_id=payment.id)
     return _record(conn, found, payment, terms, now, by, why)
+
+
+_TO_RETURN = text("""
+    SELECT id, state FROM reversals
+    WHERE payment_id = :payment_id AND sale_id = :sale_id AND amount_minor = :amount
+      AND state IN ('voiding', 'refund_due', 'refund_awaiting_approval', 'failed')
+    ORDER BY state = 'failed', id LIMIT 1 FOR NO KEY UPDATE""")
+_REFUND = text("""
+    INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, sale_id, reversal_id,
+                                      amount_minor, currency, state, send_until, started_at)
+    SELECT payment_id, 'refund', gateway, account, :reference, id, :reversal_id, :amount, currency, 'started', :at, :at
+    FROM gateway_transactions WHERE id = :sale_id RETURNING id""")
+_AS_REFUND = text("""
+    UPDATE report_lines SET gateway_transaction_id = :refund_id, payment_id = :payment_id, applied_at = :now,
+                            applied_by = :by, became = (SELECT state FROM reversals WHERE id = :reversal_id)
+    WHERE id = :id""")
+
+
+def as_refund(
+    conn: Connection, report_id: int, line: int, payment_id: int, terms: Terms, now: datetime, by: str, why: str
+) -> None:
+    """Record a refund of the report as that of a charged payment: what waits to be returned so is not sent.
+
+    Where no return of that sum waits, it is a refund of a part (R17). Raises NotFound; MoveRefused or RequestRefused
+    where the payment was not charged so, or not so much of it is left.
+    """
+    found = _line(conn, report_id, line, (Kind.REFUND,))
+    payment = void.lock(conn, payment_id)
+    if payment.charged_minor is None or (payment.gateway, payment.currency) != (found.gateway, found.currency):
+        raise MoveRefused(
+            f"Payment {payment_id} was not charged in {found.currency} at {found.gateway}.", "Name another payment."
+        )
+    sale = void.sale_of(conn, payment_id)
+    asked = {"payment_id": payment_id, "sale_id": sale.id, "amount": found.amount_minor}
+    waits = conn.execute(_TO_RETURN, asked).one_or_none()
+    if waits is None:
+        reversal_id = refund.ask(conn, payment_id, found.amount_minor, f"made before a restore: {why}", now, by)
+        state: StrEnum = states.Reversal.REFUND_DUE
+    else:
+        reversal_id, state = waits.id, states.Reversal(waits.state)
+    for move in ("send",) if state is states.Reversal.REFUND_DUE else ("owe_refund", "send"):
+        then: dict[str, list[Any]] = {"next_step": [Step.WATCH.value], "due_at": [now]}
+        advance(
+            conn, Subject.REVERSALS, [Move(reversal_id, state, move, f"made before a restore: {why}")], now, by, then
+        )
+        state = states.after(state, move)
+    reference = found.reference or draw_reference()
+    sent = {"reference": reference, "reversal_id": reversal_id, "sale_id": sale.id, "amount": found.amount_minor}
+    conn.execute(_RECORDS, {"what": "done"})
+    refund_id = conn.execute(_REFUND, {**sent, "at": found.at}).scalar_one()
+    conn.execute(_RECORDS, {"what": ""})
+    question = reverse.Question(
+        reversal_id=reversal_id,
+        transaction_id=refund_id,
+        gateway=found.gateway,
+        operation="refund",
+        reference=reference,
+        amount_minor=found.amount_minor,
+        currency=found.currency,
+        started_at=found.at,
+        gateway_transaction_id=found.transaction_id,
+        sale_reference=sale.reference,
+        sale_transaction_id=sale.transaction_id,
+        payment_id=payment_id,
+    )
+    said = Found(reconcile.approval(found), Standing.REFUNDED)
+    reverse.learn(conn, [reverse.Answer(question, said, reconcile.evidence(found))], terms, now, by, kind="report")
+    told = {"id": found.id, "refund_id": refund_id, "payment_id": payment_id, "reversal_id": reversal_id}
+    conn.execute(_AS_REFUND, {**told, "now": now, "by": by})
+    tell(conn, "report.adopted", now, by, why, payment_id=payment_id, gateway_transaction_id=refund_id)
 
 
 _GIVEN_BACK = text("""

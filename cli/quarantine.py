@@ -88,6 +88,7 @@ def release(reason: str, anyway: bool, yes: bool, by: str) -> None:
 @click.argument("report", type=ID)
 @click.argument("line", type=ID)
 @click.option("--payment", type=ID, metavar="PAYMENT", help="It is this payment's, which waits here to be charged.")
+@click.option("--refund-of", type=ID, metavar="PAYMENT", help="The line is a refund: of this payment.")
 @click.option("--customer", metavar="NUMBER", help="Its payment is unknown here: make it one of this customer.")
 @click.option("--invoice", "invoices", multiple=True, metavar="NUMBER", help="With --customer: for which, in order.")
 @click.option("--caller", default="adopted", metavar="NAME", help="With --customer: who had asked for the payment.")
@@ -95,7 +96,7 @@ def release(reason: str, anyway: bool, yes: bool, by: str) -> None:
 @click.option(
     "--last-four", default="", metavar="DIGITS", help="With --customer: of the card, as the gateway shows it."
 )
-@click.option("--given-back", is_flag=True, help="It was returned at the gateway itself, or is another system's.")
+@click.option("--given-back", is_flag=True, help="It was returned at the gateway itself, is another's, or a refund.")
 @with_reason
 @with_name
 @with_json
@@ -103,6 +104,7 @@ def adopt(
     report: int,
     line: int,
     payment: int | None,
+    refund_of: int | None,
     customer: str | None,
     invoices: tuple[str, ...],
     caller: str,
@@ -114,13 +116,14 @@ def adopt(
 ) -> None:
     """Take a charge of a gateway's REPORT that is missing here into the books; it is not made again.
 
-    REPORT and LINE are the numbers that `defray reconcile` shows. Say one of --payment, --customer, --given-back.
+    REPORT and LINE are the numbers that `defray reconcile` shows. Say one of --payment, --refund-of, --customer,
+    --given-back.
     """
     from books import adopt as books
     from cli.reach import office
 
-    if sum((payment is not None, customer is not None, given_back)) != 1:
-        raise click.UsageError("Say one of --payment, --customer, --given-back.")
+    if sum((payment is not None, refund_of is not None, customer is not None, given_back)) != 1:
+        raise click.UsageError("Say one of --payment, --refund-of, --customer, --given-back.")
     with office() as at:
         terms, vault = at.terms(), at.vault()
         with at.transaction() as (conn, now):
@@ -129,13 +132,17 @@ def adopt(
             elif customer is not None:
                 told = books.NewPayment(customer, invoices, caller, key, last_four)
                 tally = books.as_new_payment(conn, report, line, told, terms, now, by, reason)
+            elif refund_of is not None:
+                books.as_refund(conn, report, line, refund_of, terms, now, by, reason)
+                tally = None
             else:
                 books.given_back(conn, report, line, now, by, reason)
                 tally = None
             if tally is not None:
                 vault.drop_security_codes(conn, tally.answered_cards)
                 vault.drop_keys(conn, tally.spent_cards)
-    done = "posted" if tally is not None and tally.posted else "for a person" if tally is not None else "set aside"
+    aside = "set aside" if refund_of is None else "recorded"
+    done = "posted" if tally is not None and tally.posted else "for a person" if tally is not None else aside
     tell({"report": report, "line": line, "done": done}, f"Line {line} of report {report}: {done}.")
 
 

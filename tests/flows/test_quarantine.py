@@ -231,8 +231,10 @@ def test_copied_files_charge_nothing_twice(
     One payment waited in the copy already, one was recorded after it; both were charged by the database that is lost.
     """
     house.bill("C-0", {"A": 500})
-    house.pay(500, card(), customer="C-0")
+    returned = house.pay(500, card(), customer="C-0")
     house.work()
+    with house.context.transaction() as (conn, now):
+        refund.ask(conn, returned, 200, "goods came back", now, "sue")
     house.bill("C-1", {"A": 1000})
     house.bill("C-2", {"B": 2000})
     waiting = house.pay(1000, card(), customer="C-1")
@@ -252,13 +254,15 @@ def test_copied_files_charge_nothing_twice(
         report, terms = reports[-1], copy.context.terms
         with copy.context.transaction() as (conn, now):
             assert adopt.what_is_open(conn, ["stripe"], held_since(conn)) == [
-                f"report {number} of stripe: 2 charges or refunds are not recorded here" for number in reports
+                f"report {number} of stripe: 3 charges or refunds are not recorded here" for number in reports
             ]
             [pair] = adopt.pairs(conn, report)
             assert pair.payment_id == waiting
             adopt.as_payment(conn, report, pair.line, waiting, terms, now, "sue", "fits it alone")
         with copy.context.transaction() as (conn, now):
-            [other] = [one for one in reconcile.differences(conn, report, 10) if one.became is None]
+            left = {one.kind: one for one in reconcile.differences(conn, report, 10) if one.became is None}
+            back, other = left["refund"], left["sale"]
+            adopt.as_refund(conn, report, back.line or 0, returned, terms, now, "sue", "as the report has it")
             told = adopt.NewPayment("C-2", ["B"], caller="shop", key="order-2", last_four="1111")
             adopt.as_new_payment(conn, report, other.line or 0, told, terms, now, "sue", "asked the shop")
             assert adopt.what_is_open(conn, ["stripe"], held_since(conn)) == []
@@ -270,6 +274,8 @@ def test_copied_files_charge_nothing_twice(
             {"A": ("paid", 0)},
             {"B": ("paid", 0)},
         )
+        assert copy.invoices("C-0") == {"A": ("pending", 200)}
+        assert copy.reversal(returned).state == "refunded"
         with pytest.raises(KeyReused):
             copy.pay(2000, card(), customer="C-2", idempotency_key="order-2")
         with pytest.raises(RequestRefused):
