@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-_BEGINS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where the country writes its decimals with a comma, a spreadsheet parts cells at semicolons, whatever is quoted.
+_BEFORE_A_FORMULA: Final = re.compile(r"(?:^|(?<=[;|\t\r\n]))(?=[ \u00a0]*[=+\-@＝＋－＠])|^(?=[\t\r\n])")
 
 
 def as_text(cell: str) -> str:
-    """The text, with a mark before it where a spreadsheet would take it for a formula."""
-    return f"'{cell}" if cell.startswith(_BEGINS_A_FORMULA) else cell
+    """The text, with a mark before whatever a spreadsheet would take for a formula."""
+    return _BEFORE_A_FORMULA.sub("'", cell)
