@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from celery import shared_task
@@ -13,17 +14,23 @@ from tasks.context import Context, current
 @shared_task(name="defray.sweep")
 def run() -> str:
     """Wake what is overdue."""
-    return work(current())
+    context = current()
+    return work(context, context.wake.crowded())
 
 
-def work(context: Context) -> str:
-    """Send a bounded number of wake-up calls; close batches that have ended, forget old notices."""
+def work(context: Context, crowded: Collection[str] = ()) -> str:
+    """Send a bounded number of wake-up calls, none into crowded queues; close ended batches, forget old notices."""
     with context.transaction() as (conn, now):
         sweep.close_batches(conn, now)
         notices.forget(conn, now)
         overdue = sweep.overdue(conn, now)
     if context.post is None:  # what was to be sent waits until there is a mail server again
         overdue = replace(overdue, mails=0)
+    # Where nobody takes the calls of a queue, each sweep would add the same again, until Redis is full.
+    if "bulk" in crowded:
+        overdue = replace(overdue, batches=[])
+    if "outbound" in crowded:
+        overdue = replace(overdue, mails=0, webhooks=False)
     for batch_id, step in overdue.batches:
         context.wake.batch(batch_id, step, context.lanes)
     for step in overdue.singles:
@@ -38,4 +45,4 @@ def work(context: Context) -> str:
         context.wake.notices()
     if overdue.webhooks:
         context.wake.webhooks()
-    return overdue.sentence()
+    return "; ".join([overdue.sentence(), *(f"{queue} is crowded" for queue in sorted(crowded))])

@@ -10,12 +10,15 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
+import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from rules.redaction import refuse_card_data
 
 PaymentStep = Literal["post", "charge"]
+CROWDED: Final = 200
+"""So many calls wait in a queue that it gets no more from the sweeper: who takes them finds all that is due."""
 ReversalStep = Literal["void", "confirm", "refund", "watch"]
 
 _log = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ class Wake:
     """Sends wake-up calls through one broker. Works in any process, with or without a worker."""
 
     def __init__(self, redis_url: str) -> None:
+        self._broker = redis.Redis.from_url(redis_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS)
         self._app = Celery("wake", broker=redis_url, set_as_current=False)
         self._app.config_from_object("celeryconfig")
         self._app.conf.task_send_sent_event = False
@@ -73,8 +77,16 @@ class Wake:
         """Apps are to be told what happened."""
         return self._send("webhook", "outbound", [{}])
 
+    def crowded(self) -> frozenset[str]:
+        """Those queues for batches, mail and apps in which calls pile up; none where the broker is away."""
+        try:
+            return frozenset(queue for queue in ("bulk", "outbound") if int(str(self._broker.llen(queue))) >= CROWDED)
+        except redis.RedisError:
+            return frozenset()
+
     def close(self) -> None:
         """Give the connections back."""
+        self._broker.close()
         self._app.close()
 
     def _send_for(self, step: str, payment_id: int | None) -> bool:

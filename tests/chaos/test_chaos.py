@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.conftest import plant
 from tests.faults.plant import Plant
+from worker.wake import CROWDED
 
 __all__ = ["plant"]
 
@@ -32,7 +33,7 @@ def test_three_short_seeds() -> None:
 
 
 def test_batch_sends_no_message_for_each_payment(plant: Plant) -> None:
-    """D1, D3: a batch of 3,000 sends one message a lane; a sweep, too, however much is due."""
+    """D1, D3: a batch of 3,000 sends one message a lane; a sweep, too, and none where nobody takes them."""
     asked = [
         {
             "idempotency_key": f"key-{place}",
@@ -53,4 +54,9 @@ def test_batch_sends_no_message_for_each_payment(plant: Plant) -> None:
     plant.sweep()
     plant.running[0].wait_for("woke batch")
     assert plant.broker.llen("bulk") <= 2
+    plant.broker.rpush("bulk", *["one that nobody takes"] * CROWDED)
+    waiting = plant.broker.llen("bulk")
+    plant.sweep()
+    plant.running[0].wait_for("nothing is overdue; bulk is crowded")
+    assert plant.broker.llen("bulk") == waiting
     assert plant.payments() == {"requested": 3_000}
