@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.canary.search import found
 from tests.web.browser import PASSWORD, PATIENCE_MS, Desk, Office, needs_chromium, no_violations, seat
 
 pytestmark = needs_chromium
@@ -68,6 +69,7 @@ def test_a_card(desk: Desk) -> None:
     expect(page.locator("#card-number-wrong")).not_to_be_empty()
     no_violations(page)
     page.get_by_label("Card Number").fill("4111111111111111")
+    page.get_by_label("Security Code").fill("073")
     sent: list[str] = []
     page.on("request", lambda one: sent.append(one.url) if "4111111111111111" in (one.post_data or "") else None)
     page.get_by_role("button", name="Save").dblclick()
@@ -75,10 +77,21 @@ def test_a_card(desk: Desk) -> None:
     page.get_by_role("link", name="Go on").click()
     page.wait_for_url(f"**/console/customers/{customer}")
     assert [url.removeprefix(desk.office.address) for url in sent] == ["/v1/cards"]
+    assert found(kept_by_the_browser(page), ["4111111111111111", "073"]) == []
     expect(page.locator(".state.posted")).to_have_count(1)
     paid = "SELECT number FROM invoices WHERE customer_id = :id AND state = 'paid'"
     assert desk.office.one(paid, id=customer) == "CC-1"
     assert desk.office.one("SELECT count(*) FROM payments WHERE customer_id = :id", id=customer) == 1
+
+
+def kept_by_the_browser(page: Page) -> bytes:
+    """All that pages may keep in it: cookies, local and session storage, databases, and its cache of answers (C3)."""
+    kept = page.evaluate(
+        """async () => JSON.stringify([
+            {...localStorage}, {...sessionStorage}, await indexedDB.databases(), await caches.keys(), history.state,
+        ])"""
+    )
+    return f"{page.context.storage_state(indexed_db=True)} {kept}".encode()
 
 
 def by_card(page: Page, number: str) -> None:
