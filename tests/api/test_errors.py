@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -17,8 +19,8 @@ DATES = {"invoice_date": "2026-01-05", "due_date": "2026-02-05"}
 TYPED = "4111 1111 1111 1111"
 
 
-def raw(app: App, body: bytes, kind: str = "application/json", path: str = "/v1/customers") -> Any:
-    sent = {"Authorization": f"Bearer {app.secret}", "Idempotency-Key": "k", "Content-Type": kind}
+def raw(app: App, body: bytes, kind: str = "application/json", path: str = "/v1/customers", **more: str) -> Any:
+    sent = {**more, "Authorization": f"Bearer {app.secret}", "Idempotency-Key": "k", "Content-Type": kind}
     return app.client.post(path, content=body, headers=sent)
 
 
@@ -40,6 +42,15 @@ def raw(app: App, body: bytes, kind: str = "application/json", path: str = "/v1/
 def test_no_json_object(shop: App, body: bytes) -> None:
     """A body that is no JSON object, or names a field twice, is told so."""
     assert problem(raw(shop, body)) == (400, "body-not-understood")
+
+
+def test_packed_bodies(shop: App) -> None:
+    """A packed body is not unpacked, however little it says on the wire: it is no JSON object."""
+    said = json.dumps({"number": "C-1", "name": " " * (headers.BODY_MAX * 4)}).encode()
+    for name, packed in (("gzip", gzip.compress(said)), ("deflate", zlib.compress(said))):
+        answer = raw(shop, packed, **{"Content-Encoding": name})
+        assert problem(answer) == (400, "body-not-understood"), name
+    assert shop.get("/v1/customers").json()["data"] == []
 
 
 def test_kind_and_size(shop: App) -> None:

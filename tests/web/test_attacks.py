@@ -183,6 +183,38 @@ def test_a_log_in_ends_the_session_before_it(clerk: Visitor, new_visitor: Callab
     assert clerk.get("/console/deposits").status_code == 200
 
 
+def test_a_session_that_somebody_planted(visitor: Visitor, new_visitor: Callable[[], Visitor]) -> None:
+    """A token that was put into a browser before the log-in is not taken over by it, and opens nothing afterwards."""
+    planted = "A" * 43
+    visitor.client.cookies.set("defray_session", planted, domain="127.0.0.1", path="/")
+    answer = visitor.log_in()
+    assert (answer.status_code, planted in str(answer.headers)) == (303, False)
+    [drawn] = [one for one in answer.headers.get_list("set-cookie") if one.startswith("defray_session=")]
+    assert len(drawn.partition(";")[0]) > len("defray_session=") + 40
+    attacker = new_visitor()
+    attacker.client.cookies.set("defray_session", planted)
+    assert attacker.get("/console/find").headers["location"].startswith("/console/login")
+
+
+def test_line_breaks_make_no_header(clerk: Visitor, books: Books) -> None:
+    """Line breaks in what somebody typed end no header of an answer: not its address, not its message's cookie."""
+    customer = f"/console/customers/{books.bill('C-1', {'A-1': 100})}"
+    clerk.get(clerk.get(f"{customer}/payment").headers["location"])
+    broken = "x\r\nSet-Cookie: evil=1\r\n\r\n"
+    answers = [
+        clerk.post(
+            f"{customer}/payment", method="check", number=broken, amount="1.00", idempotency_key="form-" + "a" * 20
+        ),
+        clerk.get("/console/login", params={"next": f"/console/{broken}"}),
+        clerk.get("/console/find", params={"q": broken}),
+        clerk.get(f"{customer}/statement.pdf", params={"from": broken}),
+        clerk.get("/console/x%0d%0aSet-Cookie:%20evil=1"),
+    ]
+    for answer in answers:
+        assert not [value for value in answer.headers.values() if "\r" in value or "\n" in value], answer.url
+        assert not [one for one in answer.headers.get_list("set-cookie") if one.startswith("evil")], answer.url
+
+
 SAID_BARE = (b"q=\xe9", b"q=%C3%A9&x=\xff\xfe", b"\x80")
 
 
