@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from books import adopt, epoch, reconcile, void
 from books.reconcile import Source
-from rules.errors import MoveRefused
+from rules.errors import MoveRefused, RequestRefused
 from rules.reconciling import Kind, State
 from tests.simulation.world import World
 
@@ -17,6 +17,7 @@ _LEFT: Final = """
     SELECT l.*, p.caller, p.idempotency_key FROM report_lines l LEFT JOIN payments p ON p.id = l.payment_id
     WHERE l.report_id = :report AND l.applied_at IS NULL AND l.finding IN ('missing_here', 'differs') ORDER BY l.line"""
 _ENDED: Final = "SELECT FROM payments WHERE id = :id AND state IN ('cancelled', 'declined')"
+_CHARGED: Final = "SELECT FROM payments WHERE id = :id AND charged_minor IS NOT NULL"
 _VISIT: Final = timedelta(hours=3)
 
 
@@ -67,11 +68,7 @@ def _read(world: World) -> int:
 def _take_in(world: World, report: int, line: Any) -> None:
     terms = world.context.terms
     if line.kind == Kind.REFUND:
-        world.by_hand.add(world.owners[line.reference])
-        if line.finding == "missing_here":
-            with world.context.transaction() as (conn, now):
-                adopt.given_back(conn, report, line.line, now, "sue", "recorded by hand")
-        world.say(f"line {line.line} of the report is a refund: to be recorded by hand")
+        _take_in_refund(world, report, line)
         return
     if line.finding == "differs":
         if line.state == State.VOIDED and line.ours_state == "approved":
@@ -98,3 +95,23 @@ def _take_in(world: World, report: int, line: Any) -> None:
         [row] = world.rows("SELECT id FROM payments WHERE (caller, idempotency_key) = (:c, :k)", c=key[0], k=key[1])
         world.payments[key] = row.id
     world.say(f"line {line.line} of the report is the charge of payment {world.payments[key]} ({key[1]})")
+
+
+def _take_in_refund(world: World, report: int, line: Any) -> None:
+    """As the refund of its payment, where the books have that as charged; else a person records it by hand."""
+    key = world.owners[line.reference]
+    payment_id = world.payments.get(key, 0)
+    if line.finding == "missing_here" and world.rows(_CHARGED, id=payment_id):
+        try:
+            with world.context.transaction() as (conn, now):
+                adopt.as_refund(conn, report, line.line, payment_id, world.context.terms, now, "sue", "as it says")
+        except (MoveRefused, RequestRefused) as error:
+            world.say(f"line {line.line} of the report is no refund that payment {payment_id} has left: {error}")
+        else:
+            world.say(f"line {line.line} of the report is a refund of payment {payment_id}")
+            return
+    world.by_hand.add(key)
+    if line.finding == "missing_here":
+        with world.context.transaction() as (conn, now):
+            adopt.given_back(conn, report, line.line, now, "sue", "recorded by hand")
+    world.say(f"line {line.line} of the report is a refund: to be recorded by hand")
