@@ -290,10 +290,11 @@ def test_a_card_is_found_nowhere(town: Town) -> None:
     assert shows(left) == {}
     assert len(plant.rows("SELECT FROM card_vault WHERE security_code IS NOT NULL")) == len(EVERY) - 3  # it was kept
 
-    worker = plant.worker()
+    worker = plant.worker(concurrency=len(LOST) + 1)  # so that they wait for their answers side by side
     assert {one.name: pids for one in plant.running if (pids := may_dump(one))} == {}
     until(lambda: no_call_is_open(plant), "each of the 22 sales has its answer, or none")
     gateways.release("no answer")
+    until(lambda: plant.charged(one.number for one in LOST.values()) == [1] * len(LOST), "they are booked after all")
     plant.advance(minutes=5)
     plant.sweep()
     until(lambda: plant.payments().get("posted", 0) >= 12, "what was booked is found")
