@@ -142,6 +142,20 @@ def test_a_program_that_knows_no_quarantine_is_stopped_by_the_database(house: Ho
         house.do("UPDATE gateway_transactions SET sends = sends + 1 WHERE id = 0")
 
 
+def test_a_quarantine_that_is_rolled_back_is_found_again(house: House) -> None:
+    """E7: where the transaction that found it fails, the next one finds it, before anything is sent."""
+    house.bill("C-1", {"A": 1000})
+    house.pay(400, card())
+    house.work()
+    waiting = house.pay(600, card())
+    lose_what_was_sent_since(house)
+    with pytest.raises(RuntimeError, match="interrupted"), house.context.transaction():
+        raise RuntimeError("interrupted")
+    house.work()
+    assert held(house) is not None
+    assert house.state(waiting) == "requested"
+
+
 def test_what_may_have_been_returned_already_is_not_returned_blind(house: House) -> None:
     """E7: after the release a refund from before it waits for a person; a void is looked up, and its refund waits."""
     for number in ("C-1", "C-2"):
