@@ -335,7 +335,7 @@ BUGS: Final = (
     Bug(
         "a void is sent though a refund had begun",
         "R11",
-        (Patch(void, "_open_reversal", "if refund_begun(conn, sale.id):", "if False:"),),
+        (Patch(void, "_open_reversal", "if refund_begun(conn, payment.id, sale.id):", "if False:"),),
     ),
     Bug(
         "an approval of another amount is taken",
