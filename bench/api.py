@@ -172,7 +172,7 @@ def singles(house, port, db, first, count, tokens):
 def beside(batch, latency, count):
     """Single payments alone, then while two workers charge a batch; fails where the batch ended before them."""
     total = batch + 2 * count + 2
-    house = defray.House("bench_beside", "credit_card", total, 10, latency, 100, "payflow")
+    house = defray.House("bench_beside", "credit_card", total, 10, latency, 250, "payflow")
     tokens = house.seal(total)
     batch_id = house.record(0, batch, tokens[:batch])
     house.engine.dispose()

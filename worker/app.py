@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery, signals
 
@@ -22,6 +22,8 @@ try:
     _, _redis_url = settings.servers()
 except SettingsError as refusal:
     sys.exit(str(refusal))
+
+_BULK_NICENESS: Final = 10
 
 app = Celery("defray", broker=_redis_url, include=["tasks"], events=logs.RedactedEvents)
 app.config_from_object("celeryconfig")
@@ -39,6 +41,12 @@ def _check_servers(**_signal: Any) -> None:
         sys.exit(str(refusal))
 
 
+def _let_others_go_first(options: dict[str, Any], **_signal: Any) -> None:
+    """Where the cores are scarce, a batch makes nobody wait who is waited for: neither web nor interactive work."""
+    if list(options.get("queues") or ()) == ["bulk"]:
+        os.nice(_BULK_NICENESS)
+
+
 def _begin(**_signal: Any) -> None:
     boot.begin(settings)
 
@@ -49,5 +57,6 @@ def _end(**_signal: Any) -> None:
 
 signals.setup_logging.connect(_configure_logs)
 signals.worker_init.connect(_check_servers)
+signals.celeryd_init.connect(_let_others_go_first)
 signals.worker_process_init.connect(_begin)
 signals.worker_process_shutdown.connect(_end)

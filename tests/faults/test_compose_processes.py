@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from sqlalchemy import create_engine
@@ -122,9 +123,11 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     assert migrate.process.wait(30) == 0, migrate.output
     lasting = [*WORKERS, "beat", "flower", "web"]
     started = [plant.start(name, compose.command(name), **compose.environment(name)) for name in lasting]
-    for one in started[: len(WORKERS)]:
+    own = psutil.Process().nice()
+    for name, one in zip(WORKERS, started, strict=False):
         one.wait_for(" ready.")
-        one.children()
+        later = 10 if name == "worker-bulk" else 0
+        assert {child.nice() for child in one.children()} == {min(own + later, 19)}, "only batches let others go first"
     started[len(WORKERS)].wait_for("beat: Starting")
     batch = plant.hand_in([*visa(10), *mastercard(10), *amex(10)])
     [waiting] = amex(11)[10:]
