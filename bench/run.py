@@ -76,7 +76,7 @@ def once(full):
 
 def api(full):
     """What upstream apps wait for."""
-    size = 100_000 if full else 10_000
+    size = 100_000 if full else 40_000  # several seconds of two workers
     return [(["api.py", "calls", "10" if full else "3"], {}), (["api.py", "beside", str(size), "50", "50"], {})]
 
 
