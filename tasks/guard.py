@@ -34,9 +34,9 @@ class Guard:
         if conn.info.get(_MARK) is self and time.monotonic() < self._look_at:
             return
         found = epoch.check(conn, self._witness, self._after_failover, now, by)
-        # A quarantine that is written here may yet be rolled back: it is looked for again until it ends.
-        conn.info[_MARK] = self if found.quarantine is None else None
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        conn.info[_MARK] = self
+        # A quarantine that is written here may yet be rolled back: by every connection it is looked for until it ends.
+        self._look_at = 0.0 if found.quarantine else time.monotonic() + _LOOK_SECONDS
         self._life, self.quarantine = found.life, found.quarantine
 
     def sent(self, transaction_ids: Iterable[int]) -> None:

@@ -148,6 +148,8 @@ def test_a_quarantine_that_is_rolled_back_is_found_again(house: House) -> None:
     house.pay(400, card())
     house.work()
     waiting = house.pay(600, card())
+    with house.context.transaction() as (one, _), house.context.transaction() as (other, _):
+        assert one is not other, "both have looked, and nothing was wrong"
     lose_what_was_sent_since(house)
     with pytest.raises(RuntimeError, match="interrupted"), house.context.transaction():
         raise RuntimeError("interrupted")
