@@ -27,7 +27,7 @@ from web import api, console, metrics
 GROWN, SMALL = "bench_history", "bench_pattern"
 REPEAT = 5
 PASSWORD = "correct horse battery staple"
-TODAY = datetime.date.today()  # noqa: DTZ011 - which day exactly is no matter
+TODAY = datetime.datetime.now(datetime.UTC).date()
 NO_PAGES = {"/console/login", "/console/login/code", "/console/payments/{payment_id}/cancel"}
 """Of no table, or of what this payment does not have."""
 ASKED = {

@@ -86,6 +86,10 @@ class Kept:
         return self.running is not None and self.running.process.poll() is None
 
 
+def _no_news(_said: str) -> None:
+    """A server comes back again and again here."""
+
+
 @dataclass
 class Site:
     """Servers, proxies, processes."""
@@ -100,8 +104,7 @@ class Site:
 
     def __post_init__(self) -> None:
         home = self.folder / "home"
-        quiet = lambda _said: None  # noqa: E731 - a server that comes back is no news here
-        self.postgres, self.valkey = Postgres(home, quiet), Valkey(home, quiet)
+        self.postgres, self.valkey = Postgres(home, _no_news), Valkey(home, _no_news)
         self.loop = Loop()
 
     # ---- up and down
