@@ -185,11 +185,15 @@ def of_payment(at: Office, payment_id: int, address: Callable[[Standing], str]) 
             news.append(Told("slow", {"words": SLOW}))
         if standing.over:
             end = {"state": standing.state, "words": words(standing, now, zone), "address": address(standing)}
-            leads = standing.reversal_state is not None
-            news.append(Told("end", {**end, "unknown": standing.outcome_unknown, "leads": leads}))
+            news.append(Told("end", {**end, "unknown": standing.outcome_unknown, "leads": leads(standing)}))
         return news, seen, standing.over
 
     return look
+
+
+def leads(standing: Standing) -> bool:
+    """Whether the page goes on by itself at the end: to the receipt, or to where the money's way back is told."""
+    return standing.over and (standing.state == "posted" or standing.reversal_state is not None)
 
 
 def step_words(one: Happened) -> str:

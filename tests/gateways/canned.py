@@ -19,7 +19,8 @@ class Canned:
         self.requests: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -43,6 +44,7 @@ class Canned:
         with contextlib.suppress(OSError):  # where close alone wakes who waits in accept, this is an error
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._accepting.join()
         for connection in self._connections:
             connection.close()
 

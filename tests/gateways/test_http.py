@@ -18,6 +18,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Scripted:
         self.requests: list[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -71,8 +73,11 @@ class Scripted:
         return request
 
     def close(self) -> None:
-        """Stop listening and drop every connection."""
+        """Stop listening, to the last connection that came, and drop every one."""
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # on Linux this alone ends an accept; other systems refuse it
         self.listener.close()
+        self.accepting.join()
         for connection in self.connections:
             connection.close()
 

@@ -15,7 +15,7 @@ from rules.people import Role
 from web.flower import tasks_of_batch, tasks_of_payment
 from web.office import At, Id, Office
 from web.pages import go, page
-from web.progress import last_seen, of_batch, of_payment, step_words, stream, words
+from web.progress import last_seen, leads, of_batch, of_payment, step_words, stream, words
 from web.rights import Clerk, watching
 
 router = APIRouter(include_in_schema=False)
@@ -46,6 +46,7 @@ def payment(request: Request, at: At, user: Clerk, payment_id: Id) -> Response:
         steps=[said for one in events if (said := step_words(one))],
         seen=events[-1].id if events else 0,
         over=standing.over,
+        leads=leads(standing),
         outcome=words(standing, now, at.settings.business_time_zone),
         address=_go_on(payment_id, standing),
         tasks=_tasks(at, user, payment_id, standing),

@@ -81,6 +81,12 @@
     });
     open();
   };
+  const goOn = (address) => setTimeout(() => location.assign(address), 900);
+  // Whoever comes from a form goes on by themselves, also where the end came before the page.
+  const leaving = (link) => {
+    const [{ type, redirectCount }] = performance.getEntriesByType("navigation");
+    if (type === "navigate" && redirectCount) goOn(link.href);
+  };
   const followPayment = (list) => {
     let seen = Number(list.dataset.seen);
     const step = (event) => {
@@ -98,7 +104,7 @@
       document.querySelector("#outcome strong").textContent = end.words;
       document.getElementById("go-on").href = end.address;
       list.dataset.ended = end.state;
-      if (end.state === "posted" || end.leads) setTimeout(() => location.assign(end.address), 900);
+      if (end.leads) goOn(end.address);
     };
     follow(list.dataset.progress, { step, slow, end: ended });
   };
@@ -207,6 +213,7 @@
 
   const begin = (root) => {
     all("[data-progress]", root).forEach(followPayment);
+    all("[data-leads]", root).forEach(leaving);
     all("[data-batch]", root).forEach(followBatch);
     all("form[data-card-form]", root).forEach((form) => { choosing(form); cardForm(form); });
     all("[data-switch]", root).forEach(switching);
