@@ -2,10 +2,15 @@ PYTHON ?= python3
 UV ?= uv
 VENV := .venv/bin
 LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11.2 \
-	--generate-hashes --no-emit-index-url --no-header --no-annotate --extra local \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras \
 	$(if $(UPGRADE),--upgrade)
+INSTALL := install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all:
+# What stands on the dependencies: the wire, the database, the queue, the vault, PDF, HTTP, and the flow through all.
+SLICE := tests/rules tests/gateways tests/vault tests/models tests/books tests/papers tests/worker tests/webhooks \
+	tests/mailer tests/producer tests/api tests/flows
+IN_BOUNDS := -n 4 --dist worksteal -p no:cacheprovider
 
-.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak fuzz audit-packages bench format lock secrets clean
+.PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak fuzz audit-packages bench format lock bounds newest docs secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,8 +102,23 @@ format: setup-dev ## Put files into the format that lint checks
 lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: latest versions)
 	$(UV) $(LOCK) --output-file requirements.txt
 	$(UV) $(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV) $(LOCK) --group slice --resolution lowest-direct --output-file requirements-lowest.txt
 	$(UV) $(LOCK) --group attack --constraint requirements.txt --output-file requirements-attack.txt
 	$(UV) $(LOCK) bench/requirements.in --constraint requirements.txt --output-file bench/requirements.txt
+
+bounds: .venv-lowest/installed newest ## Run the core tests with the lowest, then with the newest dependencies (newest: needs uv)
+	.venv-lowest/bin/python -m pytest $(SLICE) $(IN_BOUNDS)
+	.venv-newest/bin/python -m pytest $(SLICE) $(IN_BOUNDS)
+
+.venv-lowest/installed: requirements-lowest.txt
+	@$(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip $(INSTALL) --requirement requirements-lowest.txt
+	@touch $@
+
+newest:
+	@test -d .venv-newest || $(PYTHON) -m venv .venv-newest
+	@$(UV) $(LOCK) --upgrade --group slice --output-file .venv-newest/requirements.txt
+	@.venv-newest/bin/python -m pip $(INSTALL) --requirement .venv-newest/requirements.txt
 
 secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
 	@$(VENV)/python -m local.compose_secrets
@@ -106,5 +126,5 @@ secrets: setup ## Draw the passwords of docker-compose.yml into secrets/ (once)
 clean: ## Delete .venv, the data under .defray and what tools left
 	@if $(VENV)/python -c 'import psycopg, redis' 2>/dev/null; then \
 		$(VENV)/python -m local.clean && DEFRAY_HOME=bench/out/home $(VENV)/python -m local.clean; fi
-	rm -rf .defray .venv .venv-attack .venv-bench bench/out build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .defray .venv .venv-attack .venv-bench .venv-lowest .venv-newest bench/out build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

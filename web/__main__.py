@@ -6,14 +6,18 @@ import os
 import sys
 from contextlib import suppress
 
-import uvicorn
-
 from rules.errors import SettingsError
 from settings import Settings, load
+from worker import core_dumps, extras
+
+if lacking := extras.lacking("web", "fastapi"):
+    sys.exit(lacking)
+
+import uvicorn
+
 from web import logs
 from web.app import served
 from web.patience import Impatient
-from worker import core_dumps
 
 
 def configured(settings: Settings) -> uvicorn.Config:

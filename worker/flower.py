@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from worker import extras
+
+if lacking := extras.lacking("flower", "flower"):
+    sys.exit(lacking)
+
 from worker.app import app
 
 if __name__ == "__main__":

@@ -7,16 +7,21 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import bootstrap
 
 PROJECT = Path(__file__).parents[2]
+LOWEST_LOCK = PROJECT / "requirements-lowest.txt"
 LOCKS = (bootstrap.RUN_LOCK, bootstrap.DEV_LOCK)
+EVERY_LOCK = (*LOCKS, LOWEST_LOCK)
 NAME = re.compile(r"^([A-Za-z0-9._-]+)")
 
 
@@ -32,6 +37,25 @@ def normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[1]).lower()
 
 
+def asked_for(group: str = "") -> Iterator[str]:
+    """What pyproject.toml asks for with every extra, and in a group."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    for line in (*project["project"]["dependencies"], *chain.from_iterable(extras)):
+        if normal(line) != "defray":
+            yield line
+    if group:
+        yield from of_group(project["dependency-groups"], group)
+
+
+def of_group(groups: Mapping[str, list[Any]], name: str) -> Iterator[str]:
+    for line in groups[name]:
+        if isinstance(line, str):
+            yield line
+        else:
+            yield from of_group(groups, line["include-group"])
+
+
 def make(*words: str) -> str:
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "T", "ONCE")}
     done = subprocess.run(
@@ -41,7 +65,7 @@ def make(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", EVERY_LOCK, ids=lambda lock: lock.name)
 def test_lock_names_no_place(lock: Path) -> None:
     """A lock says what, never where from: no index address, no local path, no editable project."""
     text = lock.read_text()
@@ -50,7 +74,7 @@ def test_lock_names_no_place(lock: Path) -> None:
     assert not re.search(r"(^|\s)(-[a-z-]+ |\.?/)", re.sub(r"--hash=\S+", "", text), re.MULTILINE)
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", EVERY_LOCK, ids=lambda lock: lock.name)
 def test_lock_pins_by_hash(lock: Path) -> None:
     """Every package is pinned to one version, and each of its files to a hash."""
     blocks = re.split(r"\n(?=\S)", lock.read_text().strip())
@@ -63,11 +87,18 @@ def test_lock_pins_by_hash(lock: Path) -> None:
 
 def test_locks_hold_what_the_project_asks_for() -> None:
     """Both locks are made from pyproject.toml: whoever adds a dependency runs `make lock`."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    run = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["local"]]
-    dev = project["dependency-groups"]["dev"]
-    assert {normal(line.replace("[binary]", "")) for line in run} <= set(requirements(bootstrap.RUN_LOCK))
-    assert {normal(line) for line in dev} <= set(requirements(bootstrap.DEV_LOCK))
+    assert {normal(line) for line in asked_for()} <= set(requirements(bootstrap.RUN_LOCK))
+    assert {normal(line) for line in asked_for("dev")} <= set(requirements(bootstrap.DEV_LOCK))
+
+
+def test_the_lowest_lock_holds_the_lower_bounds() -> None:
+    """requirements-lowest.txt has each release that pyproject.toml calls the lowest: `make bounds` tries those."""
+    lowest = requirements(LOWEST_LOCK)
+    for line in asked_for("slice"):
+        bound = re.search(r">=([0-9.]+)", line)
+        assert bound, f"{line} has no lower bound"
+        pinned = lowest[normal(line)].partition("==")[2].split()[0]
+        assert Version(pinned).release[: len(bound[1].split("."))] == Version(bound[1]).release, line
 
 
 def test_developing_has_what_running_has() -> None:
