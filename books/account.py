@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
+from books.plans import PLANNED
 from rules.errors import NotFound, shown
 
 
@@ -87,9 +88,10 @@ def customer(conn: Connection, customer_id: int) -> Customer:
     return Customer(**row._mapping)
 
 
-_UNDER_WAY: Final = """
+_UNDER_WAY: Final = f"""
     EXISTS (SELECT 1 FROM payments p WHERE p.customer_id = i.customer_id AND p.gateway IS NOT NULL
-            AND p.state IN ('requested', 'charging', 'retrying', 'review') AND p.currency = i.currency
+            AND p.state IN ('requested', 'charging', 'retrying', 'review') AND NOT {PLANNED}
+            AND p.currency = i.currency
             AND (p.invoice_ids IS NULL OR i.id = ANY(p.invoice_ids)))
     OR EXISTS (SELECT 1 FROM allocations a JOIN reversals r ON r.payment_id = a.payment_id
                WHERE a.invoice_id = i.id

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from books.history import tell
+from books.plans import PLANNED
 from rules import states
 from rules.errors import Fault, shown
 from rules.overlap import Claim, UnderWay, too_much, unknown_beside
@@ -56,7 +57,7 @@ class Refusal:
 
 # Ids of others stand between ours where somebody else records at the same time; they are of no batch or of another one.
 _OURS: Final = "p.id BETWEEN :first AND :last AND p.batch_id IS NOT DISTINCT FROM CAST(:batch_id AS bigint)"
-_UNDER_WAY: Final = f"p.gateway IS NOT NULL AND p.state IN ({_STATES})"
+_UNDER_WAY: Final = f"p.gateway IS NOT NULL AND p.state IN ({_STATES}) AND NOT {PLANNED}"
 _OUR_CUSTOMERS: Final = f"ARRAY(SELECT DISTINCT p.customer_id FROM payments p WHERE {_OURS} AND p.gateway IS NOT NULL)"
 
 # OFFSET keeps the planner from reading all invoices for each payment, which it does where it knows no statistics yet.
@@ -143,7 +144,7 @@ _UNKNOWN = text(f"""
     ORDER BY p.id""")
 _NEW_BESIDE_UNKNOWN = text(f"""
     SELECT p.id, p.customer_id, p.currency, p.invoice_ids FROM payments p
-    WHERE {_OURS} AND p.gateway IS NOT NULL AND p.customer_id = ANY(CAST(:customer_ids AS bigint[]))
+    WHERE {_OURS} AND p.gateway IS NOT NULL AND p.customer_id = ANY(CAST(:customer_ids AS bigint[])) AND NOT {PLANNED}
     ORDER BY p.id""")
 _ALIKE = text("""
     SELECT id FROM (

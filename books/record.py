@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Row, text
 
 from books.claim import Step
+from rules.calendar import begins
 from rules.cards import Brand, expires_before
 from rules.charging import WhenOwedLess
 from rules.errors import Fault, shown
+from rules.initiators import initiator
 from rules.methods import Method
-from rules.requests import PaymentRequest, digest
+from rules.requests import PaymentRequest, digest, run_on_fault
 
 Route = Callable[[Brand, PaymentRequest], str | None]
 """The gateway that charges a request by a card of this brand, None where none does (R7)."""
@@ -55,6 +57,7 @@ class Origin:
     card_once: bool = False  # the card came with the request, for it alone: its number is dropped afterwards (C2)
     attended: bool = False  # somebody is at the screen, or gave the card right now (C4)
     apart: tuple[str, ...] = ()  # what else was said, which tells two requests with one key apart (R15)
+    scheduled: bool = False  # the run of a schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,9 @@ _COLUMNS: Final = {
     "allow_overlap": "boolean",
     "when_owed_less": "text",
     "recurring": "boolean",
+    "run_on": "date",
+    "initiated_by": "text",
+    "due_at": "timestamptz",
     "owed_at_request_minor": "bigint",
     "card_token": "text",
     "card_brand": "text",
@@ -135,9 +141,9 @@ _COLUMNS: Final = {
 }
 # An array of arrays would have to be rectangular: each payment's invoices and caps travel as literals of their own.
 _INSERT = text(f"""
-    INSERT INTO payments (caller, batch_id, card_once, attended, state, due_at, recorded_at, recorded_by,
+    INSERT INTO payments (caller, batch_id, card_once, attended, state, recorded_at, recorded_by,
                           {", ".join(_COLUMNS)}, invoice_ids, caps_minor)
-    SELECT :caller, :batch_id, :card_once, :attended, 'requested', :now, :now, :by,
+    SELECT :caller, :batch_id, :card_once, :attended, 'requested', :now, :by,
            {", ".join(f"v.{name}" for name in _COLUMNS)},
            CAST(v.invoice_ids AS bigint[]), CAST(v.caps_minor AS bigint[])
     FROM unnest({", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _COLUMNS.items())},
@@ -157,11 +163,13 @@ def record(
     now: datetime,
     today: date,
     when_owed_less: WhenOwedLess = WhenOwedLess.ASK,
+    zone: tzinfo = UTC,
 ) -> list[Recorded | list[Fault]]:
     """Insert what is new, find what came before (R15), and say what is wrong with the rest; in the order of `requests`.
 
     `cards` holds the facts of every card token that the vault knows; `when_owed_less` is the policy of requests that
-    name none (R8). Nothing may be charged or posted until `books.admit.admit` was asked in the same transaction.
+    name none (R8); `zone` is where the day begins on which a planned one is charged. Nothing may be charged or posted
+    until `books.admit.admit` was asked in the same transaction.
     """
     digests = [digest(request, _card(cards, request), origin.apart) for request in requests]
     known = _known(conn, origin.caller, [request.idempotency_key for request in requests])
@@ -177,7 +185,7 @@ def record(
         for place, one in zip(places, resolved, strict=True)
         if not isinstance(one, Resolved)
     }
-    rows = [_row(digests[place], one, cards, today, when_owed_less) for place, one in good]
+    rows = [_row(digests[place], one, cards, origin, today, now, when_owed_less, zone) for place, one in good]
     inserted = _insert(conn, rows, [one for _, one in good], origin, now)
     # Another transaction may have used a key since we looked: its payment is the first.
     if missed := [one.request.idempotency_key for _, one in good if one.request.idempotency_key not in inserted]:
@@ -214,6 +222,7 @@ def resolve(
     resolved: list[Resolved | list[Fault]] = []
     for request in requests:
         gateway, faults = _gateway(request, cards, route, today)
+        faults += [] if faults else _plan_faults(request, gateway, today)
         customer_id = customers.get(request.customer)
         if customer_id is None:
             remedy = "Compare the number, or record the customer first"
@@ -291,9 +300,21 @@ def _gateway(
     card = cards.get(request.card_token)
     if card is None:
         return None, [Fault("card_token", shown(request.card_token), "no such card", "Enter the card again")]
-    if expires_before(card.exp_month, card.exp_year, today):
-        return None, [Fault("card_token", "", "the card has expired", "Ask for the new card or its new date")]
+    if expires_before(card.exp_month, card.exp_year, request.run_on or today):
+        said = "the card will have expired by then" if request.run_on else "the card has expired"
+        return None, [Fault("card_token", "", said, "Ask for the new card or its new date")]
     return route(card.brand, request), []
+
+
+def _plan_faults(request: PaymentRequest, gateway: str | None, today: date) -> list[Fault]:
+    """What is wrong with the later day on which a card is to be charged, if one is given."""
+    if request.run_on is None:
+        return []
+    if fault := run_on_fault(request.run_on, today):
+        return [fault]
+    if gateway is None:
+        return [Fault("run_on", request.run_on.isoformat(), "no gateway charges this card", "Leave it out (R7)")]
+    return []
 
 
 def _card(cards: Mapping[str, CardFacts], request: PaymentRequest) -> str | None:
@@ -340,7 +361,14 @@ def _insert(
 
 
 def _row(
-    content: bytes, one: Resolved, cards: Mapping[str, CardFacts], today: date, when_owed_less: WhenOwedLess
+    content: bytes,
+    one: Resolved,
+    cards: Mapping[str, CardFacts],
+    origin: Origin,
+    today: date,
+    now: datetime,
+    when_owed_less: WhenOwedLess,
+    zone: tzinfo,
 ) -> tuple[object, ...]:
     """A payment's columns, in the order of _COLUMNS."""
     request = one.request
@@ -360,6 +388,9 @@ def _row(
         request.allow_overlap,
         (request.when_owed_less or when_owed_less).value,
         request.recurring,
+        request.run_on,
+        initiator(attended=origin.attended, planned=request.run_on is not None, scheduled=origin.scheduled).value,
+        begins(request.run_on, zone) if request.run_on else now,
         one.owed_minor,
         *(
             (card.token, card.brand.value, card.last_four, card.fingerprint, card.exp_month, card.exp_year)

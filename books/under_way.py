@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from books.plans import PLANNED
 from rules import states
 
 _STATES: Final = ", ".join(f"'{state.value}'" for state in states.UNDER_WAY)
@@ -32,7 +33,7 @@ _MEANT_FOR = text(f"""
                SELECT FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown
     FROM payments p
-    WHERE p.customer_id = :customer_id AND p.gateway IS NOT NULL AND p.state IN ({_STATES})
+    WHERE p.customer_id = :customer_id AND p.gateway IS NOT NULL AND p.state IN ({_STATES}) AND NOT {PLANNED}
       AND p.currency = :currency
       AND (CAST(:invoice_ids AS bigint[]) IS NULL OR p.invoice_ids IS NULL
            OR p.invoice_ids && CAST(:invoice_ids AS bigint[]))

@@ -75,6 +75,8 @@ payments = Table(
     Column("recurring", Boolean, nullable=False, server_default=text("false")),  # one of a series that was agreed (C4)
     Column("attended", Boolean, nullable=False, server_default=text("false")),  # somebody was at the screen
     words("gateway", nullable=True),
+    words("initiated_by", nullable=True),  # rules.initiators.Initiator; null: recorded before it was asked (C4)
+    Column("run_on", Date),  # the business day before which it is not charged; null: as soon as it is recorded
     # where it stands
     words("state"),
     words("reason", default=""),

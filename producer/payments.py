@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from books import admit, clock, kept_cards, record
+from books import admit, clock, kept_cards, plans, record
 from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
@@ -36,8 +36,13 @@ LANE_PAYMENTS: Final = 100
 
 _REMOVED: Final = Fault("card_token", "", "the card is not kept any more", "Enter the card again, or choose another")
 
+_ALONE: Final = Fault("run_on", "", "a batch is charged as soon as can be", "Plan it as a payment of its own")
+
 First = Callable[[Connection], object]
 """What an edge has to do in the same transaction, before anything else; may raise."""
+
+Then = Callable[[Connection, int], object]
+"""What is to be done in the same transaction with a new payment's id, after everything else."""
 
 Asked = Mapping[str, object] | PaymentRequest
 """A request in words, as `rules.requests.check` reads it, or one that was checked."""
@@ -99,6 +104,8 @@ class Producer:
         attended: bool = False,
         apart: Sequence[str] = (),
         first: First | None = None,
+        scheduled: bool = False,
+        then: Then | None = None,
     ) -> record.Recorded:
         """Record one payment; the same key with the same content gives the first one again (R15).
 
@@ -108,7 +115,9 @@ class Producer:
         right to it says that this one is charged although the outcome of an overlapping charge is unknown (R8a); both
         are meant then, as with `allow_overlap`. `attended`: somebody is at the screen who could answer a question of
         the gateway's; whoever gives a `card` always is. `apart`: what else the caller said of it,
-        a part of its content (R15), as `keep_card` is.
+        a part of its content (R15), as `keep_card` is. `scheduled`: it is the run of a schedule. `then` is told of the
+        payment in the same transaction, when nothing speaks against it any more.
+        A payment with `run_on` is charged on that day, with nobody there, and without a security code.
         Raises RequestRefused with all faults, KeyReused where the key stands for something else.
         """
         with self._engine.connect() as conn, conn.begin() as transaction:
@@ -120,6 +129,8 @@ class Producer:
                 request = replace(request, allow_overlap=True)
             cards: dict[str, SealedCard] = {}
             if card is not None:
+                if request.run_on:
+                    card = replace(card, security_code=None)  # it would be gone by then (C2)
                 sealed = self._seal(conn, card, request, now)
                 request = replace(request, card_token=sealed.token)
                 cards = {sealed.token: sealed}
@@ -127,9 +138,11 @@ class Producer:
                 cards = self._vault.facts(conn, [request.card_token])
             once = request.card_token is not None and not keep_card and (card_once or card is not None)
             said = (*apart, *(["keep_card"] if keep_card else []))
-            here = attended or once or card is not None
-            origin = record.Origin(caller, by, card_once=once, attended=here, apart=said)
-            [outcome] = record.record(conn, [request], cards, origin, self._route, now, today, self._when_owed_less)
+            here = (attended or once or card is not None) and request.run_on is None
+            origin = record.Origin(caller, by, card_once=once, attended=here, apart=said, scheduled=scheduled)
+            [outcome] = record.record(
+                conn, [request], cards, origin, self._route, now, today, self._when_owed_less, self._zone
+            )
             if not isinstance(outcome, record.Recorded):
                 raise _refusal(outcome)
             if not outcome.new:
@@ -141,9 +154,14 @@ class Producer:
             admit.announce(conn, fresh, now, by)
             if allow_unknown:
                 admit.announce_although_unknown(conn, fresh, now, by)
+            if request.run_on:
+                plans.announce(conn, outcome.payment_id, request.run_on, now, by)
             if request.card_token:
                 self._settle_card(conn, outcome, request.card_token, once, keep_card, now, by)
-        self._wake.payment(outcome.payment_id, outcome.step)
+            if then is not None:
+                then(conn, outcome.payment_id)
+        if request.run_on is None:
+            self._wake.payment(outcome.payment_id, outcome.step)
         return outcome
 
     def submit(
@@ -209,7 +227,7 @@ class Producer:
             _, today = self._moment(conn)
             if isinstance(asked, Mapping):
                 asked = {"idempotency_key": "preview", **asked}
-            request = replace(_checked(asked, today, None), card_token=None)
+            request = replace(_checked(asked, today, None), card_token=None, run_on=None)
             [resolved] = record.resolve(conn, [request], {}, lambda _brand, _request: None, today)
             if not isinstance(resolved, record.Resolved):
                 raise RequestRefused(resolved)
@@ -283,7 +301,9 @@ class _Taking:
         requests: list[PaymentRequest] = []
         for row, asked in group:
             checked = check(asked, self._today) if isinstance(asked, Mapping) else asked
-            if isinstance(checked, PaymentRequest):
+            if isinstance(checked, PaymentRequest) and checked.run_on:
+                self.refused.add(row, [_ALONE])
+            elif isinstance(checked, PaymentRequest):
                 numbers.append(row)
                 requests.append(checked)
             else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 _ONE_DAY: Final = timedelta(days=1)
 _SATURDAY: Final = 5
@@ -46,11 +45,11 @@ def payday_within(day: date, reach_days: int) -> date:
     return day
 
 
-def business_day(moment: datetime, zone: ZoneInfo) -> date:
+def business_day(moment: datetime, zone: tzinfo) -> date:
     """The day of a moment where the business is (R5); `moment` is aware."""
     return moment.astimezone(zone).date()
 
 
-def begins(day: date, zone: ZoneInfo) -> datetime:
+def begins(day: date, zone: tzinfo) -> datetime:
     """The first moment of a business day, in UTC; where the clocks skip midnight, the moment at which they do."""
     return datetime.combine(day, time(), zone).astimezone(UTC)

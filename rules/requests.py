@@ -29,6 +29,9 @@ WORDS_MAX: Final = 500
 POST_DATE_REACH: Final = timedelta(days=50 * 366)
 """R5: past and future post dates are allowed; one further away than this is a slip of the pen."""
 
+RUN_ON_REACH: Final = timedelta(days=2 * 366)
+"""A card is planned to be charged no later than so long from today."""
+
 FIELDS: Final = (
     "idempotency_key",
     "customer",
@@ -45,6 +48,7 @@ FIELDS: Final = (
     "when_owed_less",
     "card_token",
     "recurring",
+    "run_on",
 )
 """All fields that a request may have."""
 
@@ -77,6 +81,7 @@ class PaymentRequest:
     when_owed_less: WhenOwedLess | None = None  # None: as the settings say
     card_token: str | None = None
     recurring: bool = False  # one of a series of charges that the customer agreed to
+    run_on: date | None = None  # the later business day on which the card is charged; None: as soon as can be
 
 
 def digest(request: PaymentRequest, card: str | None, apart: Sequence[str] = ()) -> bytes:
@@ -98,7 +103,9 @@ def digest(request: PaymentRequest, card: str | None, apart: Sequence[str] = ())
         request.allow_overlap,
         request.when_owed_less,
         card,
-        *([request.recurring] if request.recurring else []),  # digests of before it was known stay the same
+        # Digests of before these were known stay the same.
+        *([request.recurring] if request.recurring else []),
+        *([f"run_on {request.run_on.isoformat()}"] if request.run_on else []),
         *apart,
     )
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).digest()
@@ -153,6 +160,7 @@ def check(raw: Mapping[str, object], today: date) -> PaymentRequest | list[Fault
         when_owed_less=good(_check_policy(raw.get("when_owed_less")), None),
         card_token=card_token,
         recurring=good(_check_recurring(method, raw.get("recurring")), False),
+        run_on=good(_check_run_on(method, raw.get("run_on")), None),
     )
     return faults or request
 
@@ -285,6 +293,24 @@ def _check_recurring(method: Method | Fault, value: object) -> bool | Fault:
     if flag is True and isinstance(method, Method):
         return check_card_use(method, True, "recurring") or flag
     return flag
+
+
+def run_on_fault(day: date, today: date) -> Fault | None:
+    """What is wrong with a day on which a card is to be charged: it is later than today, and not out of reach."""
+    if day <= today:
+        return Fault("run_on", day.isoformat(), "not after today", "Give a later day, or leave it out to charge now")
+    if day - today > RUN_ON_REACH:
+        return Fault("run_on", day.isoformat(), "more than two years from today", "Compare the year")
+    return None
+
+
+def _check_run_on(method: Method | Fault, value: object) -> date | Fault | None:
+    """Whether it is in the future is asked when it is recorded: the same request may come again later (R15)."""
+    if value is None or value == "":
+        return None
+    if isinstance(method, Method) and (fault := check_card_use(method, True, "run_on")):
+        return fault
+    return parse_day("run_on", value)
 
 
 def _check_policy(value: object) -> WhenOwedLess | Fault | None:
