@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 import redis
 from sqlalchemy import Engine
 
 from books import clock, epoch
 from cli import reach
+from cli.server_checks import Check, of_broker, of_database, of_disk, of_workers
+from models import server
 from models.engine import SKEW_MAX, check_clock, check_reachable, engine_for
 from models.migrate import pending
 from rules.errors import DefrayError, Unreachable
 from settings import Settings
 from vault import key_file
+from worker import pulse
 from worker.breakers import Breakers
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
+def all_of_it(with_processes: bool = True) -> list[Check]:
+    """Every check, in an order in which one wrong thing is found before what follows from it.
 
-    what: str
-    well: bool
-    found: str
-    remedy: str = ""
-    unreachable: bool = False
-
-
-def all_of_it() -> list[Check]:
-    """Every check, in an order in which one wrong thing is found before what follows from it."""
+    Without Defray's own processes (workers, beat): what they will stand on, before they are started.
+    """
     try:
         settings = reach.settings()
         database_url, redis_url = settings.servers()
     except DefrayError as error:
         return [_wrong("settings", error)]
-    checks = [Check("settings", True, "read and understood"), *_gateways(settings)]
+    checks = [Check("settings", True, "read and understood"), _zone(settings), *_gateways(settings)]
     engine = engine_for(database_url, "defray doctor")
     try:
         reached = _try("database", lambda: _reached(engine))
         checks.append(reached)
         if reached.well:
+            with engine.connect() as conn:
+                checks += of_database(server.facts(conn))
             checks += [_try(what, partial(look, engine)) for what, look in _OF_DATABASE.items()]
             checks.append(_try("key file", partial(_key_file, settings, engine)))
     finally:
         engine.dispose()
-    broker = _try("broker", lambda: _broker(redis_url))
-    checks += [broker, *(_rests(settings, redis_url) if broker.well else ())]
+    try:
+        checks += _of_broker(settings, redis_url, with_processes)
+    except DefrayError as error:
+        checks.append(_wrong("broker", error))
+    if _is_here(database_url) and settings.home.exists():
+        space = shutil.disk_usage(settings.home)
+        checks.append(of_disk(str(settings.home), space.free, space.total))
     return checks
 
 
@@ -103,19 +107,39 @@ def _quarantine(engine: Engine) -> str:
 _OF_DATABASE = {"tables": _tables, "quarantine": _quarantine, "clock": _skew, "time": _offset}
 
 
-def _broker(redis_url: str) -> str:
-    try:
-        with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
-            memory = client.info("memory")
-    except (redis.ConnectionError, redis.TimeoutError) as reason:
-        raise Unreachable(f"The broker does not answer: {reason}", "Start it, or mend DEFRAY_REDIS_URL.") from None
-    policy = memory["maxmemory_policy"]
-    if policy != "noeviction":
+def _of_broker(settings: Settings, redis_url: str, with_processes: bool) -> list[Check]:
+    with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
+        try:
+            checks = list(of_broker(client.info()))
+            checks.append(_try("broker's clock", partial(_broker_skew, client)))
+            if with_processes:
+                checks += of_workers(pulse.workers(client, redis_url), pulse.since_sweep(client))
+            return [*checks, *_rests(settings, client)]
+        except (redis.ConnectionError, redis.TimeoutError) as reason:
+            raise Unreachable(f"The broker does not answer: {reason}", "Start it, or mend DEFRAY_REDIS_URL.") from None
+
+
+def _broker_skew(client: redis.Redis) -> str:
+    """The broker's time-outs are spans and need no clock; one that is wrong tells of a machine without NTP."""
+    before = datetime.now(UTC)
+    seconds, microseconds = map(int, client.time())
+    there = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+    skew = max(before - there, there - datetime.now(UTC), timedelta())
+    if skew > SKEW_MAX:
         raise DefrayError(
-            f"The broker's maxmemory-policy is {policy}: full, it would drop messages and keys of security codes.",
-            "Set it to noeviction.",
+            f"This machine's clock and the broker's differ by {skew.total_seconds():.1f} s, and 2 s are the most.",
+            "Let both follow a time server (NTP).",
         )
-    return "answers, and evicts nothing"
+    return f"agrees with this machine's within {SKEW_MAX.total_seconds():.0f} s"
+
+
+def _zone(settings: Settings) -> Check:
+    zone = settings.business_time_zone
+    return Check("business days", True, f"those of {zone.key}, where it is {datetime.now(zone):%Y-%m-%d %H:%M} now")
+
+
+def _is_here(database_url: str) -> bool:
+    return urlsplit(database_url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _key_file(settings: Settings, engine: Engine) -> str:
@@ -134,9 +158,8 @@ def _gateways(settings: Settings) -> Iterator[Check]:
         yield Check(f"gateway {gateway}", True, "configured" if routed else "configured, and no card goes there")
 
 
-def _rests(settings: Settings, redis_url: str) -> Iterator[Check]:
-    with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
-        rests = Breakers(client, settings.gateways, settings.gateway_fail_max, settings.gateway_rest).rests()
+def _rests(settings: Settings, client: redis.Redis) -> Iterator[Check]:
+    rests = Breakers(client, settings.gateways, settings.gateway_fail_max, settings.gateway_rest).rests()
     for gateway, rest in sorted(rests.items()):
         remedy = "Look at the gateway's own status page; it is tried again by itself. docs/routing.md tells more."
         yield Check(f"rest of {gateway}", False, f"{rest.words(gateway)}: {rest.until()}", remedy)

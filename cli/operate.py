@@ -46,14 +46,19 @@ def migrate() -> None:
 
 
 @click.command()
+@click.option("--before-start", is_flag=True, help="Leave out workers and beat: what they will stand on.")
 @with_json
-def doctor() -> None:
-    """Check what Defray stands on: settings, clock, tables, broker, key file, gateways."""
+def doctor(before_start: bool) -> None:
+    """Check what Defray stands on: settings, clocks, database, key file, broker, gateways, workers, beat, disk.
+
+    What is WRONG ends with exit code 1 (3 where something does not answer); an advice does not.
+    """
     from cli import checkup
 
-    checks = checkup.all_of_it()
-    words = [f"{'ok    ' if check.well else 'WRONG '} {check.what}: {check.found}" for check in checks]
-    words += [f"\n{check.what}: {check.remedy}" for check in checks if not check.well]
+    checks = checkup.all_of_it(with_processes=not before_start)
+    marks = {(True, False): "ok    ", (True, True): "advice"}
+    words = [f"{marks.get((check.well, check.advice), 'WRONG ')} {check.what}: {check.found}" for check in checks]
+    words += [f"\n{check.what}: {check.remedy}" for check in checks if check.remedy]
     tell({"well": all(check.well for check in checks), "checks": checks}, words)
     if not all(check.well for check in checks):
         unreachable = any(check.unreachable for check in checks)

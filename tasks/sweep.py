@@ -15,7 +15,9 @@ from tasks.context import Context, current
 def run() -> str:
     """Wake what is overdue."""
     context = current()
-    return work(context, context.wake.crowded())
+    told = work(context, context.wake.crowded())
+    context.wake.swept()
+    return told
 
 
 def work(context: Context, crowded: Collection[str] = ()) -> str:

@@ -15,6 +15,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from rules.redaction import refuse_card_data
+from worker import pulse
 
 PaymentStep = Literal["post", "charge"]
 CROWDED: Final = 200
@@ -83,6 +84,10 @@ class Wake:
             return frozenset(queue for queue in ("bulk", "outbound") if int(str(self._broker.llen(queue))) >= CROWDED)
         except redis.RedisError:
             return frozenset()
+
+    def swept(self) -> None:
+        """Say that what is overdue was looked for: a sign of life for `defray doctor`."""
+        pulse.swept(self._broker)
 
     def close(self) -> None:
         """Give the connections back."""

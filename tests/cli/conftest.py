@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Engine, text
 
 from cli.main import defray
 from sandbox.client import SandboxProcess
@@ -87,3 +88,14 @@ def desk(house: House, sandbox: SandboxProcess, database_url: str, redis_url: st
             "DEFRAY_PLUGNPAY_PUBLISHER_PASSWORD": "sandbox-secret",
         },
     )
+
+
+@pytest.fixture
+def durable(engine: Engine) -> Iterator[None]:
+    """A database that waits for the disk, as no other test's does."""
+    name = engine.url.database
+    for value in ("on", "off"):
+        with engine.begin() as conn:
+            conn.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = {value}'))
+        if value == "on":
+            yield

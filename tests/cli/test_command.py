@@ -134,20 +134,6 @@ def test_the_sandbox_starts_alone(tmp_path: Path) -> None:
     assert "--any-amount" in said.stdout
 
 
-def test_doctor_is_content(desk: Desk) -> None:
-    """D2: `defray doctor` looks at clock, tables, broker, key file and gateways."""
-    found = desk.ask("doctor")
-    assert found["well"]
-    assert {check["what"] for check in found["checks"]} >= {"database", "tables", "clock", "time", "broker", "key file"}
-
-
-def test_doctor_finds_a_moved_clock(desk: Desk) -> None:
-    """D2: time that was moved, which only tests may do, is found."""
-    desk.house.do("UPDATE clock SET ahead = interval '1 hour'")
-    found = desk.ask("doctor", code=1)
-    assert [check["what"] for check in found["checks"] if not check["well"]] == ["time"]
-
-
 def test_doctor_finds_an_open_key_file(desk: Desk) -> None:
     """C1: a key file that others can read is found, with the command that closes it."""
     key_file = Path(desk.environment["DEFRAY_KEY_FILE"])

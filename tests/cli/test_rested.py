@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rules.outcomes import Failed, FailureClass
 from tests.cli.conftest import Desk
 
@@ -26,8 +28,9 @@ def test_status_tells_of_a_rested_gateway(desk: Desk) -> None:
     assert 0 < told["payflow"]["left"] <= 60
 
 
+@pytest.mark.usefixtures("durable")
 def test_doctor_finds_a_rested_gateway(desk: Desk) -> None:
     """`defray doctor` is not content while one is rested."""
     rest(desk)
-    found = desk.ask("doctor", code=1)
+    found = desk.ask("doctor", "--before-start", code=1)
     assert [check["what"] for check in found["checks"] if not check["well"]] == ["rest of payflow"]

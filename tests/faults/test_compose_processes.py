@@ -20,6 +20,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine
 
+from cli.server_checks import of_workers
 from local import compose_secrets
 from local.ports import free_port
 from local.valkey import Valkey
@@ -27,6 +28,7 @@ from rules.cards import Card
 from sandbox.client import SandboxProcess
 from tests import servers
 from tests.faults.plant import PROJECT, Plant, Running, amex, mastercard, until, visa
+from worker import pulse
 
 WORKERS = ("worker-interactive", "worker-bulk", "worker-scheduled", "worker-outbound")
 
@@ -117,6 +119,12 @@ def plant(compose: Compose, tmp_path: Path) -> Iterator[Plant]:
         engine.dispose()
 
 
+def signs_of_life(plant: Plant) -> bool:
+    """Whether `defray doctor` hears a worker of each queue, and beat."""
+    workers = pulse.workers(plant.broker, plant.settings.servers()[1])
+    return all(one.well for one in of_workers(workers, pulse.since_sweep(plant.broker)))
+
+
 def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     """Item 11: migrated, then worked on: a batch of cards and somebody who waits; every service is healthy."""
     migrate = plant.start("migrate", compose.command("migrate"), **compose.environment("migrate"))
@@ -149,6 +157,7 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     until(lambda: plant.rows("SELECT state FROM batches WHERE id = :id", id=batch)[0].state == "done", "it is closed")
     for name in (*lasting, "sandbox"):
         until(partial(compose.is_healthy, name), f"{name} is healthy", 15)
+    until(partial(signs_of_life, plant), "doctor hears all of them")
     assert all(one.process.poll() is None for one in started)
     assert plant.sandbox.client.charges().keys() == {"payflow", "plugnpay"}
     plant.check()
