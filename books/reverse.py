@@ -21,12 +21,13 @@ from books.credit import apply_to_invoices
 from books.epoch import NOT_QUARANTINED, released_since
 from books.history import Booking, Move, Subject, advance, book, tell, witness
 from books.outcome import Heard
-from books.terms import Terms, draw_reference
+from books.terms import AtGateway, Terms, draw_reference
 from rules import ledger, states
 from rules.charging import fits
 from rules.errors import MoveRefused
 from rules.outcomes import (
     Approved,
+    Declined,
     Evidence,
     Failed,
     FailureClass,
@@ -164,9 +165,13 @@ def _may_be_refunded(conn: Connection, reversal: Row[Any], terms: Terms, now: da
 def begin_refunds(
     conn: Connection, payment_id: int | None, most: int, terms: Terms, now: datetime, by: str
 ) -> list[Send]:
-    """Commit a refund for each due reversal, for what is still refundable."""
+    """Commit a refund for each due reversal, for what is still refundable.
+
+    One that was to be sent again is looked up instead where it waited until the gateway would not know it any more.
+    """
     due = _due(conn, Step.REFUND, payment_id, most, now)
     due = [reversal for reversal in due if _may_be_refunded(conn, reversal, terms, now, by)]
+    due = [reversal for reversal in due if not _came_too_late(conn, reversal, terms, now)]
     sends = [_begin(conn, reversal, "refund", Step.WATCH, terms, now) for reversal in due]
     fresh = [reversal for reversal in due if reversal.state == states.Reversal.REFUND_DUE]
     advance(
@@ -181,6 +186,28 @@ def begin_refunds(
         },
     )
     return sends
+
+
+def _came_too_late(conn: Connection, reversal: Row[Any], terms: Terms, now: datetime) -> bool:
+    """E4: workers may have been away since the inquiry: what is unknown is then asked about again."""
+    if reversal.state != states.Reversal.REFUNDING:
+        return False
+    sent = conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one()
+    if _may_be_sent_again(conn, sent, terms.at(reversal.gateway), terms, now):
+        return False
+    conn.execute(_SCHEDULE, {"id": reversal.id, "step": Step.WATCH.value, "due_at": now})
+    return True
+
+
+def _may_be_sent_again(conn: Connection, sent: Row[Any], at: AtGateway, terms: Terms, now: datetime) -> bool:
+    """E4: whether a refund was not answered, would be seen by now, and is still recognised by the gateway.
+
+    E7: one that was begun before a restore may have been followed by another.
+    """
+    unanswered = sent.state in {states.Transaction.STARTED, states.Transaction.UNKNOWN}
+    appeared = sent.send_until + at.appears_within <= now
+    recognised = now + terms.send_within < sent.started_at + at.replay_window
+    return unanswered and appeared and recognised and not released_since(conn, sent.started_at)
 
 
 def _begin(conn: Connection, reversal: Row[Any], operation: str, then: Step, terms: Terms, now: datetime) -> Send:
@@ -307,7 +334,7 @@ def _put_off(conn: Connection, reversal_id: int, transaction_id: int, error: str
     tell(conn, "alarm.outcome_set_aside", now, by, why, payment_id=payment_id, gateway_transaction_id=transaction_id)
 
 
-_CLOSING: Final = {Approved: "approve", Refused: "decline", Failed: "fail"}
+_CLOSING: Final = {Approved: "approve", Refused: "decline", Declined: "decline", Failed: "fail"}
 
 
 def _close(conn: Connection, sent: Row[Any], outcome: Outcome, now: datetime, by: str) -> None:
@@ -515,11 +542,8 @@ def _watched(
         outcome = fits(sighting.outcome, refund.amount_minor, refund.currency, refund.reference, sale_reference)
         sighting = replace(sighting, outcome=outcome)
     # One that was answered ("already refunded") is never sent again: another send would be another refund.
-    unanswered = refund.state in {"started", "unknown"}
-    appeared = refund.send_until + at.appears_within <= now
-    may_resend = unanswered and appeared and now < refund.started_at + at.replay_window
-    may_resend = may_resend and not released_since(conn, refund.started_at)  # E7: another may have followed it
-    refused = refund.state == "declined" and appeared
+    may_resend = _may_be_sent_again(conn, refund, at, terms, now)
+    refused = refund.state == states.Transaction.DECLINED and refund.send_until + at.appears_within <= now
     step = after_watch(sighting, state is states.Reversal.REFUND_ACCEPTED, reversal.asked, may_resend, refused)
     if isinstance(sighting, Found):
         _close(conn, refund, sighting.outcome, now, by)

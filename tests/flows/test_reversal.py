@@ -26,7 +26,7 @@ from rules.outcomes import (
     Unknown,
 )
 from sandbox.client import answer, close, edit, hold, page, reset, settle
-from tasks import confirm
+from tasks import confirm, watch
 from tasks import void as void_task
 from tests.flows.house import AMEX, VISA, House, at_once, card, refused_by_the_database
 
@@ -426,6 +426,25 @@ def test_a_refund_that_never_arrived_is_sent_again_as_it_was(house: House, gatew
     assert first == second
     assert operations(house, payment)[-1] == ("refund", "approved", 2)
     assert net(house, gateway) == 0
+
+
+def test_a_refund_that_waited_too_long_to_be_sent_again_is_looked_up(house: House) -> None:
+    """E4: it was absent, and workers were away before it was sent again: the gateway may not know it any more."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    house.void(payment)
+    house.sandbox.client.scenario(before=[close()], operation="refund")
+    house.work()
+    house.advance(minutes=30)
+    watch.work(house.context, None, 10)
+    assert house.reversal(payment).next_step == "refund"
+    house.advance(days=3)
+    for _ in range(6):
+        house.work()
+        house.advance(hours=6)
+    assert len(arrived(house, "refund")) == 1
+    assert (house.reversal(payment).state, house.reversal(payment).next_step) == ("refunding", "watch")
+    assert "alarm.reversal" in house.alarms()
 
 
 def test_a_second_refund_send_that_failed_proves_nothing_of_the_first(house: House) -> None:
