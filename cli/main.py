@@ -13,6 +13,7 @@ import click
 from cli import decisions, files, keys, look, operate, pay, quarantine, reconcile, users, vault, webhooks
 from cli.output import REFUSED, UNREACHABLE, complain, note
 from rules.errors import DefrayError, SettingsError, Unreachable
+from rules.release import VERSION
 from worker import core_dumps
 
 _ABOUT = """Post payments to invoices, charge cards exactly once, and see how everything stands.
@@ -49,22 +50,8 @@ class Defray(click.Group):
 
 def _tell_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"defray {_version()}")
+        click.echo(f"defray {VERSION}")
         ctx.exit()
-
-
-def _version() -> str:
-    """The release: as it was installed, else as the project's own folder says."""
-    from importlib import metadata
-    from pathlib import Path
-
-    try:
-        return metadata.version("defray")
-    except metadata.PackageNotFoundError:
-        import tomllib
-
-        project = Path(__file__).parents[1] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
 @click.group(

@@ -15,13 +15,12 @@ from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from rules.release import VERSION
 from web import problems
 from web.api import taken, told
 from web.api.links import after
 from web.api.taken import Schema
 from web.problems import Problem
-
-VERSION: Final = "1"
 
 # ---- the document ---------------------------------------------------------------------------------------------------
 
