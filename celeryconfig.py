@@ -44,9 +44,21 @@ broker_transport_options = {
 # One clock (D2): beat only says when to look; a look that nobody took in time is dropped, so none pile up.
 enable_utc = True
 beat_schedule = {
-    "wake what is overdue": {"task": "defray.sweep", "schedule": 5, "options": {"expires": 10}},
-    "forget cards that were never used": {"task": "defray.forget", "schedule": 3600, "options": {"expires": 600}},
-    "try declined cards again": {"task": "defray.retry", "schedule": 60, "options": {"expires": 60}},
+    "wake what is overdue": {
+        "task": "defray.sweep",
+        "schedule": 5,
+        "options": {"expires": 10, "argsrepr": "Sweep overdue work: wake what is overdue"},  # as worker.words has it
+    },
+    "forget cards that were never used": {
+        "task": "defray.forget",
+        "schedule": 3600,
+        "options": {"expires": 600, "argsrepr": "Forget unused cards: entered, and never saved"},
+    },
+    "try declined cards again": {
+        "task": "defray.retry",
+        "schedule": 60,
+        "options": {"expires": 60, "argsrepr": "Retry declined cards: whose day has come"},
+    },
 }
 
 worker_hijack_root_logger = False

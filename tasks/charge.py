@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from celery import shared_task
 from sqlalchemy import Connection
 
-from books import charge, claim, outcome, progress
+from books import charge, claim, outcome
 from books.charge import Begun
 from books.history import tell
 from books.outcome import Heard
@@ -19,8 +20,10 @@ from gateways.window import Broke, Window
 from rules.cards import Card
 from rules.errors import CardUnavailable
 from rules.outcomes import Outcome
-from tasks import calls, scopes, stored_cards
+from tasks import calls, scopes, stored_cards, told
 from tasks.context import BY, Call, Context, current
+from tasks.meanwhile import Meanwhile
+from telemetry import traces
 from worker.breakers import Turned
 
 PAYMENTS_MAX: Final = 2_000
@@ -33,23 +36,32 @@ _LOOKS: Final = 3
 """How often it is looked again for what a busy customer's lock hid; the last look waits for the lock."""
 
 
+_log = logging.getLogger(__name__)
+
+
 @shared_task(name="defray.charge")
 def run(batch: int | None = None, lane: str = "", payment: int | None = None) -> str:
     """Charge what is due of a batch, of a payment, or of those that came alone."""
     context = current()
     scope = scopes.of(batch, payment)
-    tally = work(context, scope, PAYMENTS_MAX)
+    meanwhile = Meanwhile(context, scope)
+    tally = work(context, scope, PAYMENTS_MAX, meanwhile.so_far)
+    told.sums("charged", tally)
     with context.transaction() as (conn, now):
         # Where all are busy, whoever is busy with them goes on, or the sweeper comes: waking would turn in circles.
         if isinstance(scope, claim.Batch) and tally != Tally() and claim.is_left(conn, "charge", scope, now):
             context.wake.batch(scope.batch_id, "charge", 1)
-        return sentence(context, progress.sentence(conn, scope, tally))
+        return sentence(context, meanwhile.sentence(conn, now, tally))
 
 
-def work(context: Context, scope: claim.Scope, most: int) -> Tally:
-    """Charge at most so many due payments of the scope, with as many calls in flight as the window holds."""
+def work(context: Context, scope: claim.Scope, most: int, hear: Callable[[Tally], None] = lambda so_far: None) -> Tally:
+    """Charge at most so many due payments of the scope, with as many calls in flight as the window holds.
+
+    `hear` is told what was done so far.
+    """
     total, taken, looks = Tally(), 0, 0
     group = max(1, context.window // 4)
+    in_batch = isinstance(scope, claim.Batch)
     window: Window[Begun, Reply[Outcome]] = Window(context.window)
     with window:
         while True:
@@ -65,9 +77,11 @@ def work(context: Context, scope: claim.Scope, most: int) -> Tally:
             if window.in_flight:
                 patience = _GATHER_SECONDS if looks < _LOOKS else _LAST_ANSWERS_SECONDS
                 answers = window.collect(min(group, window.in_flight), patience)
+                told.answers("sale", answers, in_batch=in_batch)
                 recorded = record(context, "reply", all_heard(context, answers))
                 _weigh(context, answers)
                 total.add(recorded)
+                hear(total)
                 looks = 0 if recorded.rerouted or recorded.by_number else looks
             elif not begun and (taken >= most or looks >= _LOOKS or not _is_left(context, scope)):
                 return total
@@ -83,6 +97,7 @@ def _weigh(context: Context, answers: Iterable[tuple[Begun, Reply[Outcome] | Bro
             for one in turned:
                 what = "alarm.gateway_rested" if one.resting else "gateway.works_again"
                 tell(conn, what, now, BY, _said_of(one), details={"gateway": one.gateway})
+                _log.warning(_said_of(one), extra={"gateway": one.gateway, "reason": one.why})
 
 
 def _said_of(one: Turned) -> str:
@@ -107,14 +122,16 @@ def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun
     """Commit sales as `started`, then hand them to the window."""
     context.breakers.rests()  # asks Redis now, if at all, and not while customers are locked
     send_by = context.send_by()
-    with context.transaction() as (conn, now):
+    with traces.part("begin") as part, context.transaction() as (conn, now):
         begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)
         cards = opened(context, conn, begun, now)
         context.forget(conn, tally)
+        if part:
+            part.say(begun=len(begun))
     context.guard.sent(sale.transaction_id for sale in begun)
     calls_to_make, unsent = sales(context, begun, cards, send_by)
     for sale, call in calls_to_make:
-        window.submit(sale, call)
+        window.submit(sale, told.call("sale", sale, call, in_batch=isinstance(scope, claim.Batch)))
     tally.add(record(context, "reply", unsent))
     return len(begun), tally
 
@@ -154,7 +171,7 @@ def record(context: Context, kind: str, heard: Sequence[Heard]) -> Tally:
     """Commit outcomes; what is to be reversed because of them is woken."""
     if not heard:
         return Tally()
-    with context.transaction() as (conn, now):
+    with traces.part("record", outcomes=len(heard)), context.transaction() as (conn, now):
         tally = outcome.finish(conn, kind, heard, context.terms, now, BY)
         context.forget(conn, tally)
     if tally.reversals:

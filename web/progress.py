@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +22,7 @@ from books.follow import Happened, Standing
 from rules.declines import told
 from rules.money import for_people
 from rules.outcomes import DeclineClass
+from rules.speed import Speed
 from web.office import Office
 
 LOOK_EVERY: Final = 0.25
@@ -34,10 +33,6 @@ TOLD_FOR: Final = 600.0
 
 ASKED_EVERY: Final = 10.0
 """Seconds between two looks at whether the one who looks is still logged in."""
-
-SPEED_OVER: Final = timedelta(seconds=15)
-"""A batch's speed is that of so long."""
-_MINUTE: Final = 60
 
 _STEPS: Final = {
     "payment.requested": "Recorded",
@@ -263,23 +258,3 @@ def of_batch(at: Office, batch_id: int) -> Look:
         return news, after, status.ended
 
     return look
-
-
-class Speed:
-    """How fast something goes of late, from what was done at several moments."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[datetime, int]] = deque()
-
-    def words(self, now: datetime, done: int, of_all: int) -> str:
-        """The rate and the time left in words; "" while it is not known."""
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > SPEED_OVER and len(self._seen) > 2:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        if done <= before or now <= since:
-            return ""
-        rate = (done - before) / (now - since).total_seconds()
-        left = math.ceil((of_all - done) / rate)
-        spelled = f"{left // 60:,} min {left % 60} s" if left >= _MINUTE else f"{left} s"
-        return f"{rate:,.1f} payments a second, about {spelled} left."

@@ -14,10 +14,13 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from rules.redaction import refuse_card_data
-from worker import pulse
+from rules.redaction import redact_text, refuse_card_data
+from telemetry import traces
+from worker import pulse, words
 
 PaymentStep = Literal["post", "charge"]
+WORKING: Final = "task-working"
+"""The event by which a task says how far it is; Flower shows its state as WORKING."""
 CROWDED: Final = 200
 """So many calls wait in a queue that it gets no more from the sweeper: who takes them finds all that is due."""
 ReversalStep = Literal["void", "confirm", "refund", "watch"]
@@ -89,6 +92,16 @@ class Wake:
         """Say that what is overdue was looked for: a sign of life for `defray doctor`."""
         pulse.swept(self._broker)
 
+    def tell(self, task_id: str, worker: str, so_far: str) -> bool:
+        """Let Flower show what a task that still works did so far. Says whether the broker took it."""
+        try:
+            with self._app.events.default_dispatcher(hostname=worker) as events:
+                events.send(WORKING, uuid=task_id, result=redact_text(so_far), retry=True, retry_policy=_ONCE_MORE)
+        except OperationalError as reason:
+            _log.warning("Flower was not told how far a task is: no broker: %s", reason)
+            return False
+        return True
+
     def close(self) -> None:
         """Give the connections back."""
         self._broker.close()
@@ -100,13 +113,20 @@ class Wake:
         return self._send(step, "interactive", [{"payment": payment_id}])
 
     def _send(self, step: str, queue: str, calls: Iterable[dict[str, Any]]) -> bool:
+        part = traces.traceparent()
         try:
             for arguments in calls:
                 refuse_card_data(arguments)
                 self._app.send_task(
-                    f"defray.{step}", kwargs=arguments, queue=queue, retry=True, retry_policy=_ONCE_MORE
+                    f"defray.{step}",
+                    kwargs=arguments,
+                    queue=queue,
+                    retry=True,
+                    retry_policy=_ONCE_MORE,
+                    argsrepr=words.of_call(step, arguments),
+                    headers={"traceparent": part} if part else None,
                 )
         except OperationalError as reason:  # away, or full, or a replica since a failover
-            _log.warning("nobody was woken for defray.%s, the sweeper will: no broker: %s", step, reason)
+            _log.warning("nobody was woken, the sweeper will: no broker: %s", reason, extra={"task": f"defray.{step}"})
             return False
         return True

@@ -202,16 +202,6 @@ def test_batch(house: House, clerk: Visitor, sandbox: SandboxProcess) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, f"/console/batches/{batch}")
 
 
-def test_how_fast_a_batch_goes() -> None:
-    """The rate is that of the last seconds, and the time left follows from it; at the first look nothing is said."""
-    speed = progress.Speed()
-    assert speed.words(NOW, 0, 10_000) == ""
-    assert speed.words(NOW + timedelta(seconds=10), 1_000, 10_000) == "100.0 payments a second, about 1 min 30 s left."
-    said = speed.words(NOW + timedelta(seconds=30), 9_000, 10_000)
-    assert said == "400.0 payments a second, about 3 s left."
-    assert speed.words(NOW + timedelta(seconds=60), 9_000, 10_000) == ""
-
-
 def test_nobody_else_may_look(visitor: Visitor) -> None:
     """Without a log-in there is no stream; of a payment that is not there, neither."""
     assert visitor.get("/console/payments/1/progress").status_code == 303
