@@ -122,7 +122,7 @@ def check(raw: Mapping[str, object], today: date) -> PaymentRequest | list[Fault
         return checked
 
     key = good(
-        _without_card("idempotency_key", required_text("idempotency_key", raw.get("idempotency_key"), KEY_MAX)), ""
+        without_card("idempotency_key", required_text("idempotency_key", raw.get("idempotency_key"), KEY_MAX)), ""
     )
     customer = good(required_text("customer", raw.get("customer"), NAME_MAX), "")
     method = check_method(raw.get("method"))
@@ -154,9 +154,9 @@ def check(raw: Mapping[str, object], today: date) -> PaymentRequest | list[Fault
         number=number,
         invoices=invoices,
         post_date=good(_check_post_date(raw.get("post_date"), today), None),
-        notes=good(_check_notes(raw.get("notes")), ""),
-        as_credit=good(_check_flag("as_credit", raw.get("as_credit")), False),
-        allow_overlap=good(_check_flag("allow_overlap", raw.get("allow_overlap")), False),
+        notes=good(check_notes(raw.get("notes")), ""),
+        as_credit=good(check_flag("as_credit", raw.get("as_credit")), False),
+        allow_overlap=good(check_flag("allow_overlap", raw.get("allow_overlap")), False),
         when_owed_less=good(_check_policy(raw.get("when_owed_less")), None),
         card_token=card_token,
         recurring=good(_check_recurring(method, raw.get("recurring")), False),
@@ -190,7 +190,7 @@ def required_text(field: str, value: object, max_len: int) -> str | Fault:
 
 def check_words(field: str, value: object) -> str | Fault:
     """One line that a person says of an act and that is kept for good: who (`by`), or why (`reason`)."""
-    return _without_card(field, required_text(field, value, WORDS_MAX))
+    return without_card(field, required_text(field, value, WORDS_MAX))
 
 
 def check_amount(
@@ -221,7 +221,8 @@ def parse_day(field: str, value: object) -> date | Fault:
     return Fault(field, shown(value), "not a day", "Give it as year-month-day, such as 2026-03-31")
 
 
-def _without_card(field: str, text: str | Fault) -> str | Fault:
+def without_card(field: str, text: str | Fault) -> str | Fault:
+    """The same text, or what is wrong with it: it looks like a card's number (C1)."""
     if isinstance(text, str) and looks_like_card_number(text):
         return Fault(field, "", "looks like a card number", "Take it out; a card is entered as a card, never as a text")
     return text
@@ -232,7 +233,7 @@ def _check_token(method: Method, value: object) -> str | Fault | None:
         return None
     if fault := check_card_use(method, True, "card_token"):
         return fault
-    return _without_card("card_token", required_text("card_token", value, NAME_MAX))
+    return without_card("card_token", required_text("card_token", value, NAME_MAX))
 
 
 def _check_invoices(value: object, currency: str) -> tuple[InvoiceNamed, ...] | list[Fault]:
@@ -274,13 +275,15 @@ def _check_post_date(value: object, today: date) -> date | Fault | None:
     return day
 
 
-def _check_notes(value: object) -> str | Fault:
+def check_notes(value: object) -> str | Fault:
+    """Notes for the office (R6); none where nothing is said."""
     if value is None:
         return ""
-    return _without_card("notes", check_text("notes", value, NOTES_MAX, lines=True))
+    return without_card("notes", check_text("notes", value, NOTES_MAX, lines=True))
 
 
-def _check_flag(field: str, value: object) -> bool | Fault:
+def check_flag(field: str, value: object) -> bool | Fault:
+    """True or false; false where nothing is said."""
     if value is None:
         return False
     return (
@@ -289,7 +292,7 @@ def _check_flag(field: str, value: object) -> bool | Fault:
 
 
 def _check_recurring(method: Method | Fault, value: object) -> bool | Fault:
-    flag = _check_flag("recurring", value)
+    flag = check_flag("recurring", value)
     if flag is True and isinstance(method, Method):
         return check_card_use(method, True, "recurring") or flag
     return flag
