@@ -1,7 +1,7 @@
 """Schedules: their dates, what a date that was missed becomes, and how much a run asks for.
 
-Dates are days of the business (R5), so no change of clocks moves one. A month that lacks the day takes its last one, and
-the next month has the day again: 31 January, 28 February, 31 March.
+Dates are days of the business (R5), so no change of clocks moves one. A month that lacks the day takes its last one,
+and the next month has the day again: 31 January, 28 February, 31 March.
 """
 
 from __future__ import annotations
