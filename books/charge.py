@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import apart, claim, gateway_cards, kept_cards, routing
+from books import apart, claim, gateway_cards, holds, kept_cards, routing
 from books.gateway_cards import GatewayCard, SealedToken
 from books.history import Move, Subject, advance
 from books.sweep import tend
@@ -23,6 +23,8 @@ from books.terms import Terms, draw_reference
 from rules import retry, states, stored_cards
 from rules.cards import expires_before
 from rules.charging import AskFirst, Charge, NoLongerOwed, WhenOwedLess, decide
+from rules.initiators import Initiator
+from rules.stored_cards import FirstSale, StoredCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,12 @@ class Begun:
     currency: str
     card_token: str
     invoice_number: str
-    recurring: bool
     account: str
     card_fingerprint: str
-    unattended: bool
+    credential: StoredCredential | None
     keep_card: bool
     by_token: bool
     stored: SealedToken | None
-    network_reference: str
-    first_amount_minor: int | None  # of the sale that the network calls so, where it is of the same currency
 
 
 # What each payment was meant for owes now, what overlapping charges are under way (R8, R8a), how often its card was
@@ -78,7 +77,9 @@ _FACTS = text("""
                  AND (p.invoice_ids IS NULL OR a.invoice_id = ANY(p.invoice_ids))) AS reversing,
            p.attempts > 0 AND EXISTS (
                SELECT 1 FROM gateway_transactions t
-               WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'surplus') AS surplus
+               WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'surplus') AS surplus,
+           (SELECT least(h.until, CAST(:now AS timestamptz) + interval '1 hour') FROM customer_holds h
+            WHERE h.customer_id = p.customer_id AND """ + holds.STANDS + """) AS held_till
     FROM p
     LEFT JOIN open ON p.invoice_ids IS NULL AND open.customer_id = p.customer_id AND open.currency = p.currency
     LEFT JOIN LATERAL (
@@ -183,10 +184,17 @@ class _Later:
     why: str
 
 
-def _judge(payment: Row[Any], fact: Row[Any], beside: _Beside, terms: Terms, today: date) -> Charge | _Turn | _Later:
+def _judge(
+    payment: Row[Any], fact: Row[Any], beside: _Beside, terms: Terms, now: datetime
+) -> Charge | _Turn | _Later:
     """What becomes of one claimed payment; `beside` are the customer's that are charged in the same group (R8)."""
+    today = terms.today(now)
     if payment.cancel_wish_by:
         return _Turn("cancel", f"cancelled by {payment.cancel_wish_by}")
+    if fact.held_till and stored_cards.unattended(
+        attended=payment.attended, attempts=payment.attempts, failures=payment.failures
+    ):
+        return _Later(fact.held_till - now, holds.WAITS)
     if payment.gateway not in terms.gateways:
         return _Turn("ask", f"gateway {payment.gateway} is not configured any more")
     if expires_before(payment.card_exp_month, payment.card_exp_year, today):
@@ -245,10 +253,9 @@ def begin(
     turns: list[tuple[Row[Any], str, str]] = []
     postponed: dict[_Later, list[int]] = {}
     besides: dict[tuple[int, str], _Beside] = {}
-    today = terms.today(now)
     for payment in claimed:
         beside = besides.setdefault((payment.customer_id, payment.currency), _Beside())
-        match _judge(payment, facts[payment.id], beside, terms, today):
+        match _judge(payment, facts[payment.id], beside, terms, now):
             case Charge(amount):
                 charges.append((payment, amount))
                 beside.add(payment, amount)
@@ -334,17 +341,28 @@ def to_send(
         currency=sale.currency,
         card_token=payment.card_token,
         invoice_number=fact.invoice_number,
-        recurring=payment.recurring,
         account=sale.account,
         card_fingerprint=sale.card_fingerprint,
-        unattended=stored_cards.unattended(
-            attended=payment.attended, attempts=payment.attempts - counted, failures=payment.failures
-        ),
+        credential=_credential(sale, payment, counted, card),
         keep_card=sale.keep_card,
         by_token=sale.by_token,
         stored=card.token if card and sale.by_token else None,
-        network_reference=card.network_reference if card else "",
-        first_amount_minor=card.first_amount_minor if card and card.currency == sale.currency else None,
+    )
+
+
+def _credential(sale: Row[Any], payment: Row[Any], counted: int, card: GatewayCard | None) -> StoredCredential | None:
+    """What the networks are told of the sale (C4), from what stands in its row and beside it."""
+    first = None
+    if card and card.network_reference:
+        first = FirstSale(card.network_reference, card.first_amount_minor if card.currency == sale.currency else None)
+    return stored_cards.stored_credential(
+        unattended=stored_cards.unattended(
+            attended=payment.attended, attempts=payment.attempts - counted, failures=payment.failures
+        ),
+        recurring=payment.recurring or payment.initiated_by == Initiator.SCHEDULE,
+        to_keep=sale.keep_card,
+        stored=sale.by_token or card is not None,
+        first=first,
     )
 
 

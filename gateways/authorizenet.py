@@ -40,6 +40,7 @@ from rules.outcomes import (
     VoidRefusal,
 )
 from rules.redaction import redact_text
+from rules.stored_cards import StoredCredential, Usage
 
 # ---- traits
 
@@ -473,8 +474,8 @@ def _sale_members(sale: Sale) -> dict[str, Any]:
         "customer": {"id": reference} if sale.card and sale.keep_card else {},
         "billTo": _bill_to(sale),
         "transactionSettings": {"setting": settings},
-        "processingOptions": _processing_options(sale),
-        "subsequentAuthInformation": _first_sale(sale) if sale.unattended else {},
+        "processingOptions": _processing_options(sale.credential),
+        "subsequentAuthInformation": _first_sale(sale),
     }
     return {name: value for name, value in members.items() if value}
 
@@ -508,23 +509,35 @@ def _bill_to(sale: Sale) -> dict[str, str]:
     )
 
 
-def _processing_options(sale: Sale) -> dict[str, bool]:
-    """What the networks want to know of a kept card (C4)."""
-    if sale.unattended:
+def _processing_options(told: StoredCredential | None) -> dict[str, bool]:
+    """What the networks want to know of a kept card (C4), in the schema's order.
+
+    A payer who is there and agrees to a series with a card stored before is told as both: so read the guide others
+    (the WooCommerce plug-in of SkyVerge), and its text ties isStoredCredentials to payers who are there.
+    """
+    if told is None:
+        return {}
+    if told.unattended:
         return {"isSubsequentAuth": True}
-    if sale.card is None:
-        return {"isStoredCredentials": True}
-    if sale.recurring:
-        return {"isFirstRecurringPayment": True}
-    return {"isFirstSubsequentAuth": True} if sale.keep_card else {}
+    options = {
+        "isFirstRecurringPayment": told.recurring,
+        "isFirstSubsequentAuth": told.usage is Usage.FIRST and not told.recurring,
+        "isStoredCredentials": told.usage is Usage.SUBSEQUENT,
+    }
+    return {name: True for name, holds in options.items() if holds}
 
 
 def _first_sale(sale: Sale) -> dict[str, str]:
-    """What the network called the sale by which the card was kept, and its amount (C4); no reason is named."""
-    if not sale.network_reference:
+    """What the network called the sale by which the card was kept, and its amount (C4).
+
+    No reason is named: none of the schema's (resubmission, delayedCharge, reauthorization, noShow) is a renewal, and
+    a resubmission is of a card without funds, which the gateway does not tell from other declines.
+    """
+    first = sale.credential.first if sale.credential else None
+    if first is None:
         return {}
-    amount = "" if sale.first_amount_minor is None else to_decimal(sale.first_amount_minor, sale.currency)
-    return _filled(originalNetworkTransId=plain(sale.network_reference, 255), originalAuthAmount=amount)
+    amount = "" if first.amount_minor is None else to_decimal(first.amount_minor, sale.currency)
+    return _filled(originalNetworkTransId=plain(first.network_reference, 255), originalAuthAmount=amount)
 
 
 def _filled(**members: str) -> dict[str, str]:

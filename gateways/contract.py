@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from rules.cards import Card
 from rules.outcomes import Evidence, Health, Outcome, Sighting
+from rules.stored_cards import StoredCredential
 
 
 class Operation(StrEnum):
@@ -26,9 +27,8 @@ class Sale:
     """Charge a card, or reserve the amount. `send_by` is on the monotonic clock: past it nothing is sent (E1).
 
     `reference` is our merchant reference (E2), in [10**18, 36**12). Exactly one of `card` and `stored_card` is given.
-    The last five say what the networks want to know of a card that is kept (C4): that it is one of a series; that
-    nobody is there who could answer a question; that a token for later is wanted, which the payer agreed to; and what
-    the network called the sale by which the card was kept, and its amount in minor units of `currency`.
+    `keep_card`: a token for later is wanted, which the payer agreed to. `credential` is what the networks want to know
+    of a card that is kept (C4); None of one that was given for this sale alone.
     """
 
     reference: int
@@ -38,11 +38,18 @@ class Sale:
     card: Card | None = field(default=None, repr=False)
     stored_card: str | None = field(default=None, repr=False)
     invoice_number: str = ""
-    recurring: bool = False
-    unattended: bool = False
     keep_card: bool = False
-    network_reference: str = ""
-    first_amount_minor: int | None = None
+    credential: StoredCredential | None = None
+
+    @property
+    def unattended(self) -> bool:
+        """Whether nobody is there who could answer a question: no security code may be sent then."""
+        return self.credential is not None and self.credential.unattended
+
+    @property
+    def recurring(self) -> bool:
+        """Whether it is one of a series that the payer agreed to."""
+        return self.credential is not None and self.credential.recurring
 
 
 @dataclass(frozen=True, slots=True)

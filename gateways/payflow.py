@@ -40,6 +40,7 @@ from rules.outcomes import (
     VoidRefusal,
 )
 from rules.redaction import redact_text
+from rules.stored_cards import StoredCredential, Usage
 
 # ---- traits (the endpoint: GDG p. 158; the vendor's own test system is https://pilot-payflowpro.paypal.com/)
 
@@ -234,19 +235,24 @@ def _sale_fields(sale: Sale) -> list[tuple[str, str]]:
         ("BILLTOSTATE", plain(card.state, 2)),
         ("BILLTOZIP", "".join(filter(str.isalnum, plain(card.postal_code, 20)))[:9]),
         ("BILLTOCOUNTRY", plain(card.country, 2)),
-        ("CARDONFILE", _card_on_file(sale)),
-        ("TXID", plain(sale.network_reference, 64) if sale.unattended else ""),
+        *_card_on_file(sale.credential),
         invoice,
     ]
 
 
-def _card_on_file(sale: Sale) -> str:
-    """What the networks want to know of a kept card (developer.paypal.com, "Card on File", 18 April 2022; C4)."""
-    if sale.unattended:
-        return "MITR" if sale.recurring else "MITU"
-    if sale.recurring:
-        return "CITR"
-    return "CITI" if sale.keep_card else ""
+def _card_on_file(told: StoredCredential | None) -> list[tuple[str, str]]:
+    """What the networks want to know of a kept card (developer.paypal.com, "Card on File", 18 April 2022; C4).
+
+    C or M: who begins it. I: to be stored; R: one of a series; U: unscheduled. That a stored card's holder who is
+    there is CITU stands in that page's table as BoltApp/sleet (pull request 229) read it; the name TXID in a request
+    is taken from Active Merchant (pull request 4288): both are unconfirmed.
+    """
+    if told is None:
+        return []
+    by_usage = "I" if told.usage is Usage.FIRST else "U"
+    kind = "R" if told.recurring else by_usage
+    reference = plain(told.first.network_reference, 64) if told.first else ""
+    return [("CARDONFILE", ("MIT" if told.unattended else "CIT") + kind), ("TXID", reference)]
 
 
 def _inquiry_fields(inquiry: Inquiry, now: datetime) -> list[tuple[str, str]]:

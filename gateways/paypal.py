@@ -43,6 +43,7 @@ from rules.outcomes import (
     VoidRefusal,
 )
 from rules.redaction import redact_text
+from rules.stored_cards import Usage
 
 # ---- traits (BRL, CNY and MYR are taken from accounts of those countries only: PayPal refuses them elsewhere)
 
@@ -584,7 +585,7 @@ def _order_fields(operation: Operation, asked: Sale | Inquiry) -> dict[str, Any]
 def _card_fields(sale: Sale) -> dict[str, Any]:
     card = sale.card
     if card is None:
-        return {"vault_id": sale.stored_card, "stored_credential": _stored_credential(sale)}
+        return {"vault_id": sale.stored_card, **_stored_credential(sale)}
     fields: dict[str, Any] = {
         "number": card.number,
         "expiry": f"{card.exp_year:04d}-{card.exp_month:02d}",
@@ -594,9 +595,7 @@ def _card_fields(sale: Sale) -> dict[str, Any]:
     }
     if sale.keep_card:
         fields["attributes"] = {"vault": {"store_in_vault": "ON_SUCCESS"}}
-    if sale.keep_card or sale.recurring or sale.unattended:
-        fields["stored_credential"] = _stored_credential(sale)
-    return {name: value for name, value in fields.items() if value}
+    return {name: value for name, value in fields.items() if value} | _stored_credential(sale)
 
 
 def _address(card: Card) -> dict[str, str]:
@@ -612,18 +611,25 @@ def _address(card: Card) -> dict[str, str]:
 
 
 def _stored_credential(sale: Sale) -> dict[str, Any]:
-    """What the networks want to know of a kept card (C4): ONE_TIME and FIRST go with CUSTOMER only."""
-    kind = "RECURRING" if sale.recurring else "UNSCHEDULED"
-    if not sale.unattended:
-        usage = "FIRST" if sale.card and sale.keep_card else "SUBSEQUENT"
-        return {"payment_initiator": "CUSTOMER", "payment_type": kind, "usage": usage}
-    fields: dict[str, Any] = {"payment_initiator": "MERCHANT", "payment_type": kind, "usage": "SUBSEQUENT"}
+    """What the networks want to know of a kept card (C4): "card_stored_credential" of Orders v2.
+
+    ONE_TIME and FIRST go with CUSTOMER only, a previous reference with MERCHANT only.
+    """
+    told = sale.credential
+    if told is None:
+        return {}
+    fields: dict[str, Any] = {
+        "payment_initiator": "MERCHANT" if told.unattended else "CUSTOMER",
+        "payment_type": "RECURRING" if told.recurring else "UNSCHEDULED",
+        "usage": "FIRST" if told.usage is Usage.FIRST else "SUBSEQUENT",
+    }
     # Other networks want a date with it, and of a card in its vault PayPal knows it.
     network = "VISA" if sale.card and sale.card.number.startswith("4") else ""
     network = "AMEX" if sale.card and sale.card.number.startswith(("34", "37")) else network
-    if network and re.fullmatch(r"[0-9A-Za-z]{9,36}", sale.network_reference):
-        fields["previous_network_transaction_reference"] = {"id": sale.network_reference, "network": network}
-    return fields
+    reference = told.first.network_reference if told.first else ""
+    if network and re.fullmatch(r"[0-9A-Za-z]{9,36}", reference):
+        fields["previous_network_transaction_reference"] = {"id": reference, "network": network}
+    return {"stored_credential": fields}
 
 
 _CAPTURE: Final = "capture:"

@@ -81,6 +81,9 @@ ORDER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The members of each object, in the order that the schema wants."""
 
+MERCHANTS_REASONS: Final = frozenset({"", "resubmission", "delayedCharge", "reauthorization", "noShow"})
+"""The schema's merchantInitTransReasonEnum."""
+
 LENGTHS: Final = {
     "name": 25,
     "transactionKey": 16,
@@ -303,6 +306,7 @@ class AuthorizeNet:
 
     def _charge(self, call: Call) -> dict[str, Any]:
         new = self._new(call)
+        new.credential = _told(call)
         if earlier := self._earlier(call, new):
             return self._duplicate(call, earlier)
         self._take_card(call, new)
@@ -763,6 +767,29 @@ def _members_fault(name: str, element: Mapping[str, Any]) -> str:
         if fault := _fault(member, inner):
             return fault
     return ""
+
+
+def _told(call: Call) -> str:
+    """What is told of a stored card; what the schema's types do not allow is refused."""
+    told = {name: _field(call, f"processingOptions.{name}") for name in ORDER["processingOptions"]}
+    for name, value in told.items():
+        if value not in ("", "true", "false"):
+            raise RequestError("E00003", f"The '{name}' element is invalid: '{value}' is no Boolean.")
+    reason = _field(call, "subsequentAuthInformation.reason")
+    if reason not in MERCHANTS_REASONS:
+        raise RequestError("E00003", f"The 'reason' element is invalid: '{reason}' is not in the enumeration.")
+    amount = _field(call, "subsequentAuthInformation.originalAuthAmount")
+    if amount and re.fullmatch(r"[0-9]+(\.[0-9]+)?", amount) is None:
+        raise RequestError("E00003", f"The 'originalAuthAmount' element is invalid: '{amount}' is no Decimal.")
+    holds = {name for name, value in told.items() if value == "true"}
+    if not holds:
+        return ""
+    initiator = "merchant" if "isSubsequentAuth" in holds else "customer"
+    usage = "subsequent" if holds & {"isSubsequentAuth", "isStoredCredentials"} else "first"
+    series = "isFirstRecurringPayment" in holds or _setting(call, "recurringBilling") == "true"
+    reference = _field(call, "subsequentAuthInformation.originalNetworkTransId")
+    after = f" after {reference}" + (f" of {amount}" if amount else "") if reference else ""
+    return f"{initiator} {usage} {'recurring' if series else 'unscheduled'}{after}"
 
 
 def _field(call: Call, path: str) -> str:

@@ -67,6 +67,8 @@ class Transaction:
     inquiries: int = 0
     reply: str = ""
     """The answer as it was given, without secrets, for repeats."""
+    credential: str = ""
+    """What was told of a stored card: who began it, first or later use, what was agreed, what it refers to."""
 
     @property
     def charged(self) -> bool:
@@ -366,4 +368,8 @@ def _open(path: Path) -> sqlite3.Connection:
     # A killed process loses nothing; only a crash of the machine could, and then the sandbox is gone with it.
     connection.execute("PRAGMA synchronous = OFF")
     connection.executescript(_SCHEMA)
+    there = {row[1] for row in connection.execute("PRAGMA table_info(transactions)")}
+    for name in _COLUMNS:
+        if name not in there:  # a file of an earlier release
+            connection.execute(f"ALTER TABLE transactions ADD COLUMN {name} DEFAULT ''")
     return connection

@@ -125,6 +125,7 @@ class BookedTransaction:
     state: str
     code: str
     message: str
+    credential: str
     refunded: int
     inquiries: int
     batch: int

@@ -351,6 +351,7 @@ def _view(one: Transaction) -> dict[str, object]:
         "state": one.state,
         "code": one.code,
         "message": one.message,
+        "credential": one.credential,
         "refunded": one.refunded,
         "inquiries": one.inquiries,
         "batch": one.batch,

@@ -79,7 +79,15 @@ ISSUER = {
 """RESULT, HOSTCODE and PAYMENTADVICECODE for a test card."""
 
 BRANDS = {"4": "0", "5": "1", "2": "1", "6": "2", "37": "3", "34": "3", "30": "4", "36": "4", "38": "4", "35": "5"}
-CARD_ON_FILE = frozenset("CITI CITR CITU MITI MITR MITU".split())
+CARD_ON_FILE = {
+    "CITI": "customer first unscheduled",
+    "CITR": "customer first recurring",
+    "CITU": "customer subsequent unscheduled",
+    "MITI": "merchant first unscheduled",
+    "MITR": "merchant subsequent recurring",
+    "MITU": "merchant subsequent unscheduled",
+}
+"""What each CARDONFILE says."""
 SECRET = frozenset({"ACCT", "CVV2", "PWD"})
 REFERENCE_DAYS = 365
 INQUIRY_DAYS = 30
@@ -255,6 +263,7 @@ class Payflow:
         if get("CARDONFILE", "CITI") not in CARD_ON_FILE:
             self._refuse(new, "7", "Field format error: CARDONFILE")
             return
+        new.credential = self._told(call, new)
         if self._forced(call, new):
             return
         checks = _address(get("BILLTOSTREET") or get("STREET", ""), get("BILLTOZIP") or get("ZIP", ""))
@@ -267,6 +276,15 @@ class Payflow:
         else:
             extra = self._details(call, new, host) + (f"&PAYMENTADVICECODE={advice}" if advice else "")
             self._refuse(new, result, extra=extra)
+
+    def _told(self, call: Call, new: Transaction) -> str:
+        """What the networks are told: of a reference transaction by the gateway itself, whether it is the first."""
+        told = call.fields.get("CARDONFILE", "")
+        if not told and new.original:
+            original = self._books.find(self.name, new.original)
+            told = "MITU" if original and original.credential else "CITI"
+        reference = call.fields.get("TXID", "")
+        return CARD_ON_FILE.get(told, "") + (f" after {reference}" if reference else "")
 
     def _decide(self, call: Call, new: Transaction, declines: int) -> tuple[str, str, str]:
         issuer = self._books.issuer_of(new.card_hash)

@@ -81,6 +81,8 @@ ERRORS: Final = {
 STATUSES: Final = frozenset("COMPLETED DECLINED DENIED PENDING FAILED CANCELLED PAYER_ACTION_REQUIRED".split())
 """What a scenario may make of a payment; any other word is an error's issue, and four characters a processor's code."""
 
+PAYMENT_TYPES: Final = frozenset({"ONE_TIME", "RECURRING", "UNSCHEDULED"})
+USAGES: Final = frozenset({"FIRST", "SUBSEQUENT", "DERIVED"})
 BRANDS: Final = {"4": "VISA", "5": "MASTERCARD", "2": "MASTERCARD", "3": "AMEX", "6": "MAESTRO"}
 DATE: Final = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -331,7 +333,7 @@ class PayPal:
         new.reference, new.original = order.reference, order.id
         new.amount, new.currency = order.amount, order.currency
         self._take_card(new, card)
-        _check_stored_credential(card)
+        new.credential = _stored_credential(card)
         forced = call.force.code if call.force is not None else ""
         if forced == "PAYER_ACTION_REQUIRED":
             order.code = forced
@@ -668,10 +670,11 @@ def _decimal(minor: int, currency: str) -> str:
     return whole if currency in WHOLE_ONLY else f"{whole}.{minor % 100:02d}"
 
 
-def _check_stored_credential(card: Mapping[str, Any]) -> None:
+def _stored_credential(card: Mapping[str, Any]) -> str:
+    """What is told of a stored card; what may not go together is refused."""
     told = card.get("stored_credential")
     if not isinstance(told, dict):
-        return
+        return ""
     merchant = told.get("payment_initiator") == "MERCHANT"
     if merchant and "security_code" in card:
         raise ApiError("MERCHANT_INITIATED_WITH_SECURITY_CODE")
@@ -681,6 +684,11 @@ def _check_stored_credential(card: Mapping[str, Any]) -> None:
         raise ApiError("INVALID_REQUEST")
     if not merchant and "previous_network_transaction_reference" in told:
         raise ApiError("INVALID_REQUEST")
+    if told["payment_type"] not in PAYMENT_TYPES or told.get("usage", "DERIVED") not in USAGES:
+        raise ApiError("INVALID_REQUEST")
+    reference = _at(told, "previous_network_transaction_reference.id")
+    words = (told["payment_initiator"], told.get("usage", "DERIVED"), told["payment_type"])
+    return " ".join(words).lower() + (f" after {reference}" if reference else "")
 
 
 def _brand(new: Transaction, card: Mapping[str, Any]) -> str:

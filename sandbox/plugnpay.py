@@ -207,6 +207,7 @@ class PlugnPay:
             expiry=call.fields.get("card-exp", ""),
             amount=call.amount or 0,
             currency=call.currency,
+            credential="recurring" if "recurring" in call.fields.get("transflags", "").split(",") else "",
             booked_at=self._books.clock.now(),
         )
 

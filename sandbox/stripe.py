@@ -20,6 +20,7 @@ from sandbox.contract import Behaviour, Call, Page, masked
 from sandbox.http import Request
 
 AMOUNT_MAX: Final = 99_999_999
+OFF_SESSION: Final = frozenset({"true", "false", "one_off", "recurring"})
 AMOUNT_MIN: Final = 50
 PAGE_MAX: Final = 100
 KEY_MAX: Final = 255
@@ -251,6 +252,7 @@ class Stripe:
         self._check(call)
         new.amount, new.currency = call.amount or 0, call.currency
         method = self._method(call, new)
+        new.credential = _told(call)
         new.order_id = method
         if get("confirm") != "true":
             new.state = State.REFUSED
@@ -292,6 +294,17 @@ class Stripe:
             raise refused("A return_url must be specified", "parameter_missing", "return_url")
         if get("off_session") and get("confirm") != "true":
             raise refused("off_session can only be used with confirm", "parameter_invalid", "off_session")
+        if get("off_session", "false") not in OFF_SESSION:
+            raise refused(f"Invalid off_session: {get('off_session')}", "parameter_invalid", "off_session")
+        if get("setup_future_usage", "") not in ("", "on_session", "off_session"):
+            raise refused("Invalid setup_future_usage", "parameter_invalid", "setup_future_usage")
+        if get("off_session", "false") != "false" and get("setup_future_usage"):
+            # The words that artsy/exchange (pull request 484) and tastyigniter/ti-ext-payregister (38) report.
+            raise refused(
+                "You cannot confirm with the `off_session` parameter when `setup_future_usage` is also set on the "
+                "PaymentIntent because you cannot set up future usages when processing payments off-session.",
+                param="off_session",
+            )
         if get("customer") and not get("customer", "").startswith("cus_"):
             raise refused(f"No such customer: '{get('customer')}'", "resource_missing", "customer")
 
@@ -686,6 +699,16 @@ def _expanded(answer: dict[str, Any], values: Mapping[str, str]) -> dict[str, An
     if intent and intent.get("latest_charge") and not whole:
         intent["latest_charge"] = intent["latest_charge"]["id"]
     return answer
+
+
+def _told(call: Call) -> str:
+    """What was told of a stored card; the rest of what the networks ask, Stripe adds by itself."""
+    if call.fields.get("off_session", "false") != "false":
+        agreed = " recurring" if call.fields["off_session"] == "recurring" else ""
+        return f"merchant subsequent{agreed}"
+    if call.fields.get("setup_future_usage"):
+        return "customer first"
+    return "customer subsequent" if call.fields.get("customer") else ""
 
 
 def _unreadable_card(code: str, param: str, message: str) -> ApiError:

@@ -23,11 +23,8 @@ def sale(begun: Begun, card: Card | str, send_by: float) -> Sale:
         card=None if isinstance(card, str) else card,
         stored_card=card if isinstance(card, str) else None,
         invoice_number=begun.invoice_number,
-        recurring=begun.recurring,
-        unattended=begun.unattended,
         keep_card=begun.keep_card,
-        network_reference=begun.network_reference,
-        first_amount_minor=begun.first_amount_minor,
+        credential=begun.credential,
     )
 
 

@@ -61,14 +61,14 @@ def gateway(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def house(opened: Open, gateway: str) -> House:
+def at_each(opened: Open, gateway: str) -> House:
     """A house whose cards all go to the gateway, and a customer with four invoices."""
     return billed(opened(gateway))
 
 
 @pytest.fixture
 def at_payflow(opened: Open) -> House:
-    """As `house`, at Payflow."""
+    """As `at_each`, at Payflow."""
     return billed(opened())
 
 
@@ -151,106 +151,108 @@ def the_last(house: House) -> str:
 # ---- the token in place of the number
 
 
-def test_the_second_payment_needs_no_number(house: House) -> None:
+def test_the_second_payment_needs_no_number(at_each: House) -> None:
     """C4: the first sale asks for a token; the second one by that card sends it and no number. One charge each."""
-    kept(house)
-    assert shows_a_number(the_last(house)), "the search finds a number where there is one"
-    second = by_kept(house)
-    house.work()
-    assert house.state(second) == "posted"
-    assert not shows_a_number(the_last(house))
-    assert VISA[-4:] not in the_last(house)
-    assert house.sandbox.client.card(VISA).charged == 2
-    row = house.row("SELECT by_token, keep_card FROM gateway_transactions WHERE payment_id = :id", id=second)
+    kept(at_each)
+    assert shows_a_number(the_last(at_each)), "the search finds a number where there is one"
+    second = by_kept(at_each)
+    at_each.work()
+    assert at_each.state(second) == "posted"
+    assert not shows_a_number(the_last(at_each))
+    assert VISA[-4:] not in the_last(at_each)
+    assert at_each.sandbox.client.card(VISA).charged == 2
+    row = at_each.row("SELECT by_token, keep_card FROM gateway_transactions WHERE payment_id = :id", id=second)
     assert (row.by_token, row.keep_card) == (True, False)
-    assert stored(house).last_used > stored(house).kept_at
+    assert stored(at_each).last_used > stored(at_each).kept_at
 
 
-def test_a_refused_token_falls_back_once(house: House) -> None:
+def test_a_refused_token_falls_back_once(at_each: House) -> None:
     """C4, E5: the gateway knows the token no longer: by the number, as a new attempt, once, and from then on."""
-    kept(house)
-    exchange_token(house, UNKNOWN_TOKENS[stored(house).gateway])
-    second = by_kept(house)
-    house.charge()  # one task: somebody may wait for it
-    assert (house.state(second), house.sales(second)) == ("posted", ["failed", "approved"])
-    assert stored(house).refused_at is not None
-    assert house.sandbox.client.card(VISA).charged == 2
-    third = by_kept(house, "C")
-    house.work()
-    assert (house.state(third), house.sales(third)) == ("posted", ["approved"])
-    assert shows_a_number(the_last(house))
+    kept(at_each)
+    exchange_token(at_each, UNKNOWN_TOKENS[stored(at_each).gateway])
+    second = by_kept(at_each)
+    at_each.charge()  # one task: somebody may wait for it
+    assert (at_each.state(second), at_each.sales(second)) == ("posted", ["failed", "approved"])
+    assert stored(at_each).refused_at is not None
+    assert at_each.sandbox.client.card(VISA).charged == 2
+    third = by_kept(at_each, "C")
+    at_each.work()
+    assert (at_each.state(third), at_each.sales(third)) == ("posted", ["approved"])
+    assert shows_a_number(the_last(at_each))
 
 
-def test_a_token_sale_that_was_lost_is_sent_again_as_it_was(house: House) -> None:
+def test_a_token_sale_that_was_lost_is_sent_again_as_it_was(at_each: House) -> None:
     """E4, C4: no answer, and absent: the same bytes under the same key, though the token was refused to another one."""
-    kept(house)
-    second = by_kept(house)
-    house.sandbox.client.scenario(before=[close()], operation="sale")
-    house.charge()
-    assert house.sales(second) == ["unknown"]
-    house.do("UPDATE gateway_cards SET refused_at = now()")
+    kept(at_each)
+    second = by_kept(at_each)
+    at_each.sandbox.client.scenario(before=[close()], operation="sale")
+    at_each.charge()
+    assert at_each.sales(second) == ["unknown"]
+    at_each.do("UPDATE gateway_cards SET refused_at = now()")
     for _ in range(3):
-        house.advance(minutes=16)
-        house.work()
-    assert (house.state(second), house.sales(second)) == ("posted", ["approved"])
-    first_send, *others = sent(house)[-2:]
+        at_each.advance(minutes=16)
+        at_each.work()
+    assert (at_each.state(second), at_each.sales(second)) == ("posted", ["approved"])
+    first_send, *others = sent(at_each)[-2:]
     assert others == [first_send]
     assert not shows_a_number(first_send[2])
-    assert house.sandbox.client.card(VISA).charged == 2
+    assert at_each.sandbox.client.card(VISA).charged == 2
 
 
-def test_a_number_that_was_sent_is_sent_again(house: House) -> None:
+def test_a_number_that_was_sent_is_sent_again(at_each: House) -> None:
     """E4, C2, C4: what went by the number goes by it again, code and all, although there is a token meanwhile."""
-    lost = keeping(house)
-    house.sandbox.client.scenario(before=[close()], operation="sale")
-    house.charge()
-    assert house.sales(lost) == ["unknown"]
-    other = by_kept(house)
-    house.charge()
-    assert house.state(other) == "posted"
-    assert stored(house).sealed is not None
+    lost = keeping(at_each)
+    at_each.sandbox.client.scenario(before=[close()], operation="sale")
+    at_each.charge()
+    assert at_each.sales(lost) == ["unknown"]
+    other = by_kept(at_each)
+    at_each.charge()
+    assert at_each.state(other) == "posted"
+    assert stored(at_each).sealed is not None
     for _ in range(3):
-        house.advance(minutes=16)
-        house.work()
-    assert house.state(lost) == "posted"
-    first, _, again = sent(house)
+        at_each.advance(minutes=16)
+        at_each.work()
+    assert at_each.state(lost) == "posted"
+    first, _, again = sent(at_each)
     assert again == first
-    assert house.sandbox.client.card(VISA).charged == 2
-    assert house.row("SELECT security_code FROM card_vault").security_code is None
+    assert at_each.sandbox.client.card(VISA).charged == 2
+    assert at_each.row("SELECT security_code FROM card_vault").security_code is None
 
 
-def test_an_inquiry_gives_the_token_too(house: House) -> None:
+def test_an_inquiry_gives_the_token_too(at_each: House) -> None:
     """C4, E4: approved, and killed before it was recorded, or the answer was lost: found, and the token with it."""
-    lost = keeping(house)
-    house.sandbox.client.scenario(after=[reset()], operation="sale")
-    house.charge()
-    assert (house.sales(lost), house.rows("SELECT * FROM gateway_cards")) == (["unknown"], [])
+    lost = keeping(at_each)
+    at_each.sandbox.client.scenario(after=[reset()], operation="sale")
+    at_each.charge()
+    assert (at_each.sales(lost), at_each.rows("SELECT * FROM gateway_cards")) == (["unknown"], [])
     for _ in range(3):
-        house.advance(minutes=16)
-        house.work()
-    assert house.state(lost) == "posted"
-    second = by_kept(house)
-    house.work()
-    assert house.state(second) == "posted"
-    assert not shows_a_number(the_last(house))
-    assert house.sandbox.client.card(VISA).charged == 2
+        at_each.advance(minutes=16)
+        at_each.work()
+    assert at_each.state(lost) == "posted"
+    second = by_kept(at_each)
+    at_each.work()
+    assert at_each.state(second) == "posted"
+    assert not shows_a_number(the_last(at_each))
+    assert at_each.sandbox.client.card(VISA).charged == 2
 
 
-def test_the_token_is_found_nowhere_but_sealed(house: House, redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_token_is_found_nowhere_but_sealed(
+    at_each: House, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """C1, C4: it can charge money: it is in no table, log, Redis key or repr. Payflow's is the transaction's own id."""
     caplog.set_level(logging.DEBUG)
-    kept(house)
-    if stored(house).gateway == "payflow":
-        assert token_of(house) == house.row("SELECT transaction_id FROM gateway_transactions").transaction_id
+    kept(at_each)
+    if stored(at_each).gateway == "payflow":
+        assert token_of(at_each) == at_each.row("SELECT transaction_id FROM gateway_transactions").transaction_id
         return
-    by_kept(house)
-    house.work()
-    token = token_of(house)
-    tables = house.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    rows = [str(row[0]) for table in tables for row in house.rows(f'SELECT t::text FROM "{table.tablename}" t')]
+    by_kept(at_each)
+    at_each.work()
+    token = token_of(at_each)
+    tables = at_each.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = [str(row[0]) for table in tables for row in at_each.rows(f'SELECT t::text FROM "{table.tablename}" t')]
     with redis.Redis.from_url(redis_url) as client:
         rows += [repr(client.dump(key)) for key in client.scan_iter()]
-    everything = "\n".join(rows) + caplog.text + repr(house)
+    everything = "\n".join(rows) + caplog.text + repr(at_each)
     for part in {token, token.rpartition("/")[2]}:
         assert part not in everything
         assert part.encode().hex() not in everything
@@ -259,13 +261,13 @@ def test_the_token_is_found_nowhere_but_sealed(house: House, redis_url: str, cap
 # ---- when none is asked for, and when it goes
 
 
-def test_a_card_that_is_taken_once_is_not_kept(house: House) -> None:
+def test_a_card_that_is_taken_once_is_not_kept(at_each: House) -> None:
     """C2, C4: a card for one payment alone: no token is asked for, none is stored."""
-    payment = house.pay(500, card())
-    house.work()
-    assert house.state(payment) == "posted"
-    assert house.rows("SELECT * FROM gateway_cards") == []
-    assert not re.search(r"CARDONFILE|store_in_vault|createProfile|setup_future_usage", the_last(house))
+    payment = at_each.pay(500, card())
+    at_each.work()
+    assert at_each.state(payment) == "posted"
+    assert at_each.rows("SELECT * FROM gateway_cards") == []
+    assert not re.search(r"CARDONFILE|store_in_vault|createProfile|setup_future_usage", the_last(at_each))
 
 
 def test_removing_the_card_removes_the_token(at_payflow: House) -> None:
@@ -398,6 +400,57 @@ def test_what_nobody_waits_for_says_so(at_payflow: House) -> None:
     by_kept(at_payflow, "C", recurring=True)
     at_payflow.work()
     assert said(at_payflow) == {"CARDONFILE": "MITR", "TXID": first}
+    by_kept(at_payflow, "D")
+    at_payflow.do("UPDATE payments SET initiated_by = 'schedule' WHERE state = 'requested'")
+    at_payflow.work()
+    assert said(at_payflow) == {"CARDONFILE": "MITR", "TXID": first}, "a schedule's charge is one of a series"
+
+
+TOLD: Final = {
+    "payflow": (
+        "customer first unscheduled",
+        "merchant subsequent unscheduled",
+        "merchant subsequent recurring after {first}",
+        "customer subsequent unscheduled",
+    ),
+    "stripe": ("customer first", "merchant subsequent", "merchant subsequent", ""),
+    "paypal": (
+        "customer first unscheduled",
+        "merchant subsequent unscheduled",
+        "merchant subsequent recurring after {first}",
+        "customer subsequent unscheduled",
+    ),
+    "authorizenet": (
+        "customer first unscheduled",
+        "merchant subsequent unscheduled after {first} of 5.00",
+        "merchant subsequent recurring after {first} of 5.00",
+        "customer subsequent unscheduled",
+    ),
+    "plugnpay": ("", "", "recurring", ""),
+}
+"""What each gateway's own books say that it was told, of the sales below one after the other."""
+
+
+@pytest.mark.parametrize("at", TOLD)
+def test_each_gateway_is_told(opened: Open, at: str) -> None:
+    """C4: stored with its holder there; by token with nobody there; in a series by the number; by its holder again."""
+    house = billed(opened(at))
+    keeping(house)
+    house.work()
+    by_kept(house)
+    house.work()
+    house.do("UPDATE gateway_cards SET refused_at = now()")
+    by_kept(house, "C", recurring=True)
+    house.work()
+    token = house.row("SELECT token FROM kept_cards").token
+    asked = {"idempotency_key": next(house.keys), "method": "credit_card", "currency": "USD", "customer": "C-1"}
+    house.producer.pay({**asked, "amount_minor": 500, "card_token": token}, caller="x", by="ann", attended=True)
+    house.work()
+    booked = house.sandbox.client.transactions(operation="sale")
+    assert len(booked) == len(TOLD[at])
+    first = house.rows("SELECT network_reference FROM gateway_cards")
+    expected = [words.format(first=first[0].network_reference if first else "") for words in TOLD[at]]
+    assert [one.credential for one in booked] == expected
 
 
 @pytest.mark.parametrize(("attended", "expected"), [(True, "CITI"), (False, "MITU")])

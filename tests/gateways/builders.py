@@ -11,6 +11,7 @@ from typing import Any
 from gateways.contract import Capture, Gateway, Inquiry, Operation, Refund, Sale, Void
 from gateways.registry import build
 from rules.cards import Card
+from rules.stored_cards import Agreement, FirstSale, Party, StoredCredential, Usage
 
 NUMBER = "4111111111111111"
 CODE = "123"
@@ -31,6 +32,17 @@ CARD = Card(
     postal_code="12345-6789",
     country="US",
 )
+
+# What is told of a stored card (C4): who begins the sale, whether it stores the card, what was agreed.
+FIRST = StoredCredential(Party.CUSTOMER, Usage.FIRST, Agreement.UNSCHEDULED)
+FIRST_OF_SERIES = StoredCredential(Party.CUSTOMER, Usage.FIRST, Agreement.RECURRING)
+AGAIN = StoredCredential(Party.CUSTOMER, Usage.SUBSEQUENT, Agreement.UNSCHEDULED)
+AGAIN_FOR_SERIES = StoredCredential(Party.CUSTOMER, Usage.SUBSEQUENT, Agreement.RECURRING)
+NETWORK_REFERENCE = "016153570198200"
+_FIRST_SALE = FirstSale(NETWORK_REFERENCE, 6150)
+UNATTENDED = StoredCredential(Party.MERCHANT, Usage.SUBSEQUENT, Agreement.UNSCHEDULED, _FIRST_SALE)
+OF_SERIES = StoredCredential(Party.MERCHANT, Usage.SUBSEQUENT, Agreement.RECURRING, _FIRST_SALE)
+UNKNOWN_TO_NETWORK = replace(UNATTENDED, first=None)
 
 # One entry a gateway: the sandbox's credentials for it.
 CONFIGS: dict[str, dict[str, str]] = {

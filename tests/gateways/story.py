@@ -764,9 +764,7 @@ class Story:
             reference=builders.ANOTHER,
             card=None,
             stored_card=first.card_token or first.transaction_id,
-            recurring=True,
-            unattended=True,
-            network_reference=first.network_reference,
+            credential=builders.OF_SERIES,
         )
         outcome = gateway.sale(again).result
         if not gateway.traits.keeps_cards:

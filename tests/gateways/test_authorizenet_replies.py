@@ -34,6 +34,7 @@ from rules.outcomes import (
     Unwell,
     VoidRefusal,
 )
+from rules.stored_cards import StoredCredential
 from tests.gateways import builders
 from tests.gateways.canned import Canned
 
@@ -1005,10 +1006,10 @@ def test_health(reply: object, expected: object) -> None:
 STORED = {"card": None, "stored_card": "926000001/926000002"}
 GOLDEN = Path(__file__).parent / "golden"
 OWN_CALLS: dict[str, Callable[[Gateway], object]] = {
-    "sale_of_a_kept_card": lambda gateway: gateway.sale(builders.sale(keep_card=True, recurring=True)),
-    "sale_by_stored_card": lambda gateway: gateway.sale(
-        builders.sale(recurring=True, unattended=True, network_reference="016153570198200", **STORED)
+    "sale_of_a_kept_card": lambda gateway: gateway.sale(
+        builders.sale(keep_card=True, credential=builders.FIRST_OF_SERIES)
     ),
+    "sale_by_stored_card": lambda gateway: gateway.sale(builders.sale(credential=builders.OF_SERIES, **STORED)),
     "inquiry_by_id": lambda gateway: gateway.inquire(BY_ID),
     "health": lambda gateway: gateway.health(builders.soon()),
 }
@@ -1046,33 +1047,38 @@ def settings_of(sent: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("told", "options", "recurring", "network"),
+    ("credential", "more", "options", "recurring", "network"),
     [
-        ({}, None, False, False),
-        ({"keep_card": True}, "isFirstSubsequentAuth", False, False),
-        ({"recurring": True}, "isFirstRecurringPayment", False, False),
-        ({"keep_card": True, "recurring": True}, "isFirstRecurringPayment", False, False),
-        ({"recurring": True, **STORED}, "isStoredCredentials", False, False),
-        (STORED, "isStoredCredentials", False, False),
-        ({"unattended": True}, "isSubsequentAuth", False, True),
-        ({"unattended": True, "recurring": True, **STORED}, "isSubsequentAuth", True, True),
+        (None, {}, "", False, False),
+        (builders.FIRST, {"keep_card": True}, "isFirstSubsequentAuth", False, False),
+        (builders.FIRST_OF_SERIES, {"keep_card": True}, "isFirstRecurringPayment", False, False),
+        (builders.AGAIN, {}, "isStoredCredentials", False, False),
+        (builders.AGAIN, STORED, "isStoredCredentials", False, False),
+        (builders.AGAIN_FOR_SERIES, STORED, "isFirstRecurringPayment isStoredCredentials", False, False),
+        (builders.UNKNOWN_TO_NETWORK, {"keep_card": True}, "isSubsequentAuth", False, False),
+        (builders.UNATTENDED, {}, "isSubsequentAuth", False, True),
+        (builders.OF_SERIES, STORED, "isSubsequentAuth", True, True),
     ],
-    ids=str,
 )
-def test_indicators(told: dict[str, Any], options: str | None, recurring: bool, network: bool) -> None:
+def test_indicators(
+    credential: StoredCredential | None, more: dict[str, Any], options: str, recurring: bool, network: bool
+) -> None:
     """C4: what the networks want to know of a kept card is told; with nobody there, no code is sent."""
-    sent = sent_with(network_reference="016153570198200", first_amount_minor=6150, **told)
-    assert sent.get("processingOptions") == ({options: True} if options else None)
+    sent = sent_with(credential=credential, **more)
+    assert sent.get("processingOptions", {}) == dict.fromkeys(options.split(), True)
     assert settings_of(sent).get("recurringBilling") == ("true" if recurring else None)
-    expected = {"originalNetworkTransId": "016153570198200", "originalAuthAmount": "61.50"} if network else None
+    expected = (
+        {"originalNetworkTransId": builders.NETWORK_REFERENCE, "originalAuthAmount": "61.50"} if network else None
+    )
     assert sent.get("subsequentAuthInformation") == expected
     if "payment" in sent:
-        assert ("cardCode" in sent["payment"]["creditCard"]) is not told.get("unattended", False)
+        attended = credential is None or not credential.unattended
+        assert ("cardCode" in sent["payment"]["creditCard"]) is attended
 
 
 def test_every_sale_has_the_longest_window() -> None:
     """E4: the duplicate window is part of what is compared, so it is always the same; a part is never approved."""
-    for told in ({}, STORED, {"unattended": True}, {"keep_card": True}):
+    for told in ({}, STORED, {"credential": builders.UNATTENDED}, {"keep_card": True}):
         settings = settings_of(sent_with(**told))
         assert (settings["duplicateWindow"], settings["allowPartialAuth"]) == ("28800", "false")
 

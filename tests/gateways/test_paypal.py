@@ -409,7 +409,7 @@ class TestPayPal(Story):
 
     def test_series_by_number(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """C4: a charge with nobody there carries no code, and what the network called the first one."""
-        sale = builders.sale(unattended=True, recurring=True, network_reference="016153570198200")
+        sale = builders.sale(credential=builders.OF_SERIES)
         assert isinstance(gateway.sale(sale).result, Approved)
         sent = sandbox.requests(operation="sale")[-1].body
         assert '"previous_network_transaction_reference":{"id":"016153570198200","network":"VISA"}' in sent

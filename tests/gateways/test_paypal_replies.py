@@ -33,6 +33,7 @@ from rules.outcomes import (
     Unwell,
     VoidRefusal,
 )
+from rules.stored_cards import FirstSale, StoredCredential
 from tests.gateways import builders
 from tests.gateways.canned import Canned, read_request
 from tests.gateways.test_secrets import assert_nothing_seen
@@ -832,23 +833,28 @@ def test_bytes_of_what_follows() -> None:
     )
 
 
+STORED = {"card": None, "stored_card": "8kk845"}
+
+
 @pytest.mark.parametrize(
-    ("told", "credential"),
+    ("told", "more", "credential"),
     [
-        ({}, None),
-        ({"keep_card": True}, ("CUSTOMER", "UNSCHEDULED", "FIRST")),
-        ({"keep_card": True, "recurring": True}, ("CUSTOMER", "RECURRING", "FIRST")),
-        ({"recurring": True}, ("CUSTOMER", "RECURRING", "SUBSEQUENT")),
-        ({"unattended": True}, ("MERCHANT", "UNSCHEDULED", "SUBSEQUENT")),
-        ({"unattended": True, "recurring": True}, ("MERCHANT", "RECURRING", "SUBSEQUENT")),
-        ({"card": None, "stored_card": "8kk845"}, ("CUSTOMER", "UNSCHEDULED", "SUBSEQUENT")),
-        ({"card": None, "stored_card": "8kk845", "unattended": True}, ("MERCHANT", "UNSCHEDULED", "SUBSEQUENT")),
+        (None, {}, None),
+        (builders.FIRST, {"keep_card": True}, ("CUSTOMER", "UNSCHEDULED", "FIRST")),
+        (builders.FIRST_OF_SERIES, {"keep_card": True}, ("CUSTOMER", "RECURRING", "FIRST")),
+        (builders.AGAIN, {}, ("CUSTOMER", "UNSCHEDULED", "SUBSEQUENT")),
+        (builders.UNATTENDED, {}, ("MERCHANT", "UNSCHEDULED", "SUBSEQUENT")),
+        (builders.OF_SERIES, {}, ("MERCHANT", "RECURRING", "SUBSEQUENT")),
+        (builders.AGAIN, STORED, ("CUSTOMER", "UNSCHEDULED", "SUBSEQUENT")),
+        (builders.AGAIN_FOR_SERIES, STORED, ("CUSTOMER", "RECURRING", "SUBSEQUENT")),
+        (builders.UNATTENDED, STORED, ("MERCHANT", "UNSCHEDULED", "SUBSEQUENT")),
     ],
-    ids=str,
 )
-def test_kept_card(told: dict[str, Any], credential: tuple[str, str, str] | None) -> None:
+def test_kept_card(
+    told: StoredCredential | None, more: dict[str, Any], credential: tuple[str, str, str] | None
+) -> None:
     """C4: what the networks want to know of a kept card; FIRST goes with CUSTOMER only, and MERCHANT with no code."""
-    sale = builders.sale(network_reference="016153570198200", **told)
+    sale = builders.sale(credential=told, **more)
     body = sent_by(lambda gateway: gateway.sale(sale))[2].partition("\n\n")[2]
     card = json.loads(body)["payment_source"]["card"]
     said = card.get("stored_credential", {})
@@ -863,7 +869,8 @@ def test_kept_card(told: dict[str, Any], credential: tuple[str, str, str] | None
 def test_reference_of_other_networks_is_not_sent() -> None:
     """C4: Mastercard's reference wants a date that we do not have: better none than a wrong request."""
     card = replace(builders.CARD, number="5555555555554444")
-    sale = builders.sale(card=card, unattended=True, network_reference="MCC123456")
+    told = replace(builders.UNATTENDED, first=FirstSale("MCC123456", None))
+    sale = builders.sale(card=card, credential=told)
     assert "previous_network" not in sent_by(lambda gateway: gateway.sale(sale))[2]
 
 

@@ -19,6 +19,7 @@ from gateways.catalog import KINDS
 from gateways.contract import Gateway, Operation
 from rules.cards import Card
 from rules.outcomes import Failed, FailureClass
+from rules.stored_cards import StoredCredential
 from tests.gateways import builders
 from tests.gateways.canned import Canned
 
@@ -28,7 +29,11 @@ LONG_AGO = datetime(2025, 3, 1, 10, 0, tzinfo=UTC)
 CALLS: dict[str, Callable[[Gateway], object]] = {
     "sale": lambda gateway: gateway.sale(builders.sale()),
     "sale_recurring_without_code": lambda gateway: gateway.sale(
-        builders.sale(recurring=True, card=replace(builders.CARD, security_code=None))
+        builders.sale(credential=builders.FIRST_OF_SERIES, card=replace(builders.CARD, security_code=None))
+    ),
+    "sale_in_a_series": lambda gateway: gateway.sale(builders.sale(credential=builders.OF_SERIES)),
+    "sale_by_a_stored_card_of_a_payer": lambda gateway: gateway.sale(
+        builders.sale(credential=builders.AGAIN, keep_card=False)
     ),
     "authorization": lambda gateway: gateway.authorize(builders.sale()),
     "capture": lambda gateway: gateway.capture(builders.capture()),
@@ -85,9 +90,9 @@ def test_golden_payflow_inquiry_by_pnref() -> None:
 
 STRIPE_CALLS: dict[str, Callable[[Gateway], object]] = {
     "stripe_sale_by_stored_card": lambda gateway: gateway.sale(
-        builders.sale(card=None, stored_card="cus_3EX/pm_3EX", unattended=True)
+        builders.sale(card=None, stored_card="cus_3EX/pm_3EX", credential=builders.UNATTENDED)
     ),
-    "stripe_sale_unattended": lambda gateway: gateway.sale(builders.sale(unattended=True)),
+    "stripe_sale_unattended": lambda gateway: gateway.sale(builders.sale(credential=builders.UNATTENDED)),
     "stripe_customer_of_a_kept_card": lambda gateway: gateway.sale(builders.sale(keep_card=True)),
     "stripe_inquiry_by_id": lambda gateway: gateway.inquire(builders.inquiry(transaction_id="pi_3EX")),
     "stripe_inquiry_about_a_refund": lambda gateway: gateway.inquire(
@@ -108,7 +113,8 @@ def test_golden_stripe(file: str) -> None:
 def test_golden_stripe_sale_of_a_kept_card() -> None:
     """C4: the sale follows its customer; it never says at once that the card is to be kept and that nobody is there."""
     with Canned('{"id": "cus_3EX"}', "nothing") as server:
-        builders.gateway("stripe", server.url).sale(builders.sale(keep_card=True, unattended=True))
+        sale = builders.sale(keep_card=True, credential=builders.UNKNOWN_TO_NETWORK)
+        builders.gateway("stripe", server.url).sale(sale)
         assert len(server.requests) == 2
         assert _made_comparable(server.sent(), "") == (GOLDEN / "stripe_sale_of_a_kept_card.txt").read_text()
 
@@ -266,21 +272,24 @@ def test_inquiry_of_a_void_is_by_its_own_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "indicator"),
+    ("told", "indicator", "reference"),
     [
-        ({}, None),
-        ({"keep_card": True}, "CITI"),
-        ({"recurring": True, "keep_card": True}, "CITR"),
-        ({"recurring": True, "unattended": True}, "MITR"),
-        ({"unattended": True}, "MITU"),
+        (None, None, None),
+        (builders.FIRST, "CITI", None),
+        (builders.FIRST_OF_SERIES, "CITR", None),
+        (builders.AGAIN, "CITU", None),
+        (builders.AGAIN_FOR_SERIES, "CITR", None),
+        (builders.OF_SERIES, "MITR", builders.NETWORK_REFERENCE),
+        (builders.UNATTENDED, "MITU", builders.NETWORK_REFERENCE),
+        (builders.UNKNOWN_TO_NETWORK, "MITU", None),
     ],
 )
-def test_kept_card(told: dict[str, bool], indicator: str | None) -> None:
+def test_kept_card(told: StoredCredential | None, indicator: str | None, reference: str | None) -> None:
     """C4: what the networks want to know of a kept card is told; with nobody there, no code is sent."""
-    sale = builders.sale(network_reference="016153570198200", **told)
+    sale = builders.sale(credential=told)
     sent = _payflow(sale)
-    assert sent.get("CARDONFILE") == indicator
-    assert ("TXID" in sent, "CVV2" in sent) == (sale.unattended, not sale.unattended)
+    assert (sent.get("CARDONFILE"), sent.get("TXID")) == (indicator, reference)
+    assert ("CVV2" in sent) is not sale.unattended
     form = _plugnpay(sale)
     assert form.get("transflags") == ("recurring" if sale.recurring else None)
     assert ("card-cvv" in form) is not sale.unattended

@@ -95,11 +95,11 @@ class TestStripe(Story):
     def test_the_payer_would_have_to_authenticate(self, gateway: Gateway, sandbox: SandboxClient) -> None:
         """R16: a card that asks its holder is a decline another way, with and without the holder there."""
         card = replace(builders.CARD, number=ASKS_THE_PAYER)
-        for reference, unattended, code in (
-            (builders.REFERENCE, False, "requires_action"),
-            (builders.ANOTHER, True, "authentication_required"),
+        for reference, told, code in (
+            (builders.REFERENCE, None, "requires_action"),
+            (builders.ANOTHER, builders.UNATTENDED, "authentication_required"),
         ):
-            outcome = gateway.sale(builders.sale(reference=reference, card=card, unattended=unattended)).result
+            outcome = gateway.sale(builders.sale(reference=reference, card=card, credential=told)).result
             assert isinstance(outcome, Declined)
             assert (outcome.decline, outcome.code) == (DeclineClass.OTHER_WAY, code)
         assert sandbox.card(ASKS_THE_PAYER).charged == 0
@@ -165,7 +165,8 @@ class TestStripe(Story):
         """C4: a later charge says that nobody is there, and carries customer and payment method alone."""
         first = gateway.sale(builders.sale(keep_card=True)).result
         assert isinstance(first, Approved)
-        stored = builders.sale(reference=builders.ANOTHER, card=None, stored_card=first.card_token, unattended=True)
+        told = {"card": None, "stored_card": first.card_token, "credential": builders.UNATTENDED}
+        stored = builders.sale(reference=builders.ANOTHER, **told)
         assert isinstance(gateway.sale(stored).result, Approved)
         sent = parse_qs(sandbox.requests(operation="sale")[-1].body)
         assert f"{sent['customer'][0]}/{sent['payment_method'][0]}" == first.card_token

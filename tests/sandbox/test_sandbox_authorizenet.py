@@ -576,3 +576,28 @@ def test_request_log_shows_no_secret(url: str, control: SandboxClient) -> None:
     for secret in (VISA, "9021", "sandbox-secret"):
         assert secret not in seen.body
     assert "************1111" in seen.body
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"processingOptions": {"isSubsequentAuth": "yes"}},
+        {"subsequentAuthInformation": {"originalNetworkTransId": "016153570198200", "reason": "recurring"}},
+        {"subsequentAuthInformation": {"originalNetworkTransId": "016153570198200", "originalAuthAmount": "61,50"}},
+    ],
+    ids=str,
+)
+def test_what_is_told_of_a_stored_card_has_the_schemas_types(
+    url: str, control: SandboxClient, wrong: dict[str, Any]
+) -> None:
+    """E00003, nothing charged: a word that is no Boolean, a reason that the enumeration does not know, no amount."""
+    assert sale(url, **wrong)["messages"]["message"][0]["code"] == "E00003"
+    assert control.card(VISA).charged == 0
+
+
+def test_what_was_told_of_a_stored_card_stands_in_the_books(url: str, control: SandboxClient) -> None:
+    """Who began it, first or later, what was agreed, and the sale that it refers to with its amount."""
+    first = {"originalNetworkTransId": "016153570198200", "originalAuthAmount": "61.50", "reason": "resubmission"}
+    sale(url, processingOptions={"isSubsequentAuth": True}, subsequentAuthInformation=first)
+    told = control.transaction(operation="sale").credential
+    assert told == "merchant subsequent unscheduled after 016153570198200 of 61.50"

@@ -308,3 +308,17 @@ def test_card_on_file(url: str) -> None:
     assert "TXID" not in sale(url, "K1")
     assert len(sale(url, "K2", CARDONFILE="CITI")["TXID"]) == 15
     assert sale(url, "K3", CARDONFILE="yes")["RESULT"] == "7"
+
+
+def test_a_reference_transaction_is_told_by_the_gateway(url: str, control: SandboxClient) -> None:
+    """The first without an earlier CARDONFILE is CITI, those after a stored card's are MITU: nothing has to be sent."""
+    plain = sale(url, "K80")["PNREF"]
+    payflow(url, "K81", TRXTYPE="S", ORIGID=plain, AMT="5.00")
+    stored = sale(url, "K82", CARDONFILE="CITR")["PNREF"]
+    payflow(url, "K83", TRXTYPE="S", ORIGID=stored, AMT="5.00")
+    assert [one.credential for one in control.transactions(operation="sale")] == [
+        "",
+        "customer first unscheduled",
+        "customer first recurring",
+        "merchant subsequent unscheduled",
+    ]

@@ -235,6 +235,8 @@ def test_stored_credentials_fit_together(url: str) -> None:
     for credential, status in (
         ({"payment_initiator": "MERCHANT", "payment_type": "RECURRING", "usage": "SUBSEQUENT"}, 422),
         ({"payment_initiator": "CUSTOMER", "usage": "FIRST"}, 400),
+        ({"payment_initiator": "CUSTOMER", "payment_type": "RECURRING", "usage": "THIRD"}, 400),
+        ({"payment_initiator": "CUSTOMER", "payment_type": "OFTEN"}, 400),
         (
             {
                 "payment_initiator": "CUSTOMER",

@@ -426,3 +426,17 @@ def test_secrets_are_masked_wherever_they_are_shown(url: str, control: SandboxCl
     shown = f"{seen} {control.transactions()}"
     assert VISA not in shown
     assert KEY not in shown
+
+
+def test_a_card_is_not_kept_with_nobody_there(url: str, control: SandboxClient) -> None:
+    """off_session and setup_future_usage exclude each other; what was told of a stored card stands in the books."""
+    status, body, _ = sale(url, customer="cus_1", setup_future_usage="off_session", off_session="true")
+    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", "off_session")
+    assert control.card(VISA).charged == 0
+    assert sale(url, "k2", off_session="perhaps")[0] == 400
+    assert sale(url, "k3", customer="cus_1", setup_future_usage="off_session")[0] == 200
+    assert sale(url, "k4", off_session="recurring")[0] == 200
+    assert [one.credential for one in control.transactions(operation="sale") if one.state == "settled"] == [
+        "customer first",
+        "merchant subsequent recurring",
+    ]
