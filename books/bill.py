@@ -61,29 +61,19 @@ _CUSTOMERS = text("""
     SELECT number, id FROM kept""")
 _SAID = """unnest(CAST(:numbers AS text[]), CAST(:names AS text[]), CAST(:emails AS text[]), CAST(:phones AS text[]))
              AS v(number, name, email, phone)"""
-_NOTED = "(SELECT DISTINCT ON (number) * FROM customers_said ORDER BY number, place DESC) AS v"
 # What is said anew is taken over, what is left out stays; all customers are locked in ascending order, at once (B3).
-_CHANGE = """
+_CHANGE = text(f"""
     WITH v AS (
         SELECT c.id, coalesce(v.name, c.name) AS name, coalesce(v.email, c.email) AS email,
                coalesce(v.phone, c.phone) AS phone
-        FROM {said} JOIN customers c ON c.number = v.number
+        FROM {_SAID} JOIN customers c ON c.number = v.number
         WHERE (c.name, c.email, c.phone) IS DISTINCT FROM
               (coalesce(v.name, c.name), coalesce(v.email, c.email), coalesce(v.phone, c.phone))
         ORDER BY c.id FOR NO KEY UPDATE OF c
     ), changed AS (
         UPDATE customers c SET name = v.name, email = v.email, phone = v.phone FROM v WHERE c.id = v.id RETURNING c.id
     )
-    INSERT INTO events (at, what, customer_id, by) SELECT :now, 'customer.changed', id, :by FROM changed ORDER BY id"""
-_CHANGE_SAID = text(_CHANGE.format(said=_SAID))
-_CHANGE_NOTED = text(_CHANGE.format(said=_NOTED))
-_NOTE = text(f"""
-    INSERT INTO customers_said (number, name, email, phone) SELECT v.number, v.name, v.email, v.phone FROM {_SAID}""")
-# One import at a time: two that bring the same new customers in another order would wait for each other.
-_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('defray customers import', 0))")
-_NOTEBOOK = text("""
-    CREATE TEMPORARY TABLE customers_said (
-        place bigint GENERATED ALWAYS AS IDENTITY, number text, name text, email text, phone text) ON COMMIT DROP""")
+    INSERT INTO events (at, what, customer_id, by) SELECT :now, 'customer.changed', id, :by FROM changed ORDER BY id""")
 _IDS = text("SELECT number, id FROM customers WHERE number = ANY(CAST(:numbers AS text[]))")
 
 
@@ -92,33 +82,8 @@ def record_customers(conn: Connection, customers: Sequence[NewCustomer], now: da
     last, values = _last_words(customers, now, by)
     created = {row.number: row.id for row in conn.execute(_CUSTOMERS, values)}
     if len(created) < len(last):
-        conn.execute(_CHANGE_SAID, values)
+        conn.execute(_CHANGE, values)
     return _kept(conn, customers, created)
-
-
-class CustomersImport:
-    """Customers that come in many groups within one transaction.
-
-    New ones are recorded as they come; what changes of known ones is noted and taken over at the end, so that their
-    locks are taken in one order and not held while a file is read (B3).
-    """
-
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-        conn.execute(_ALONE)
-        conn.execute(_NOTEBOOK)
-
-    def group(self, customers: Sequence[NewCustomer], now: datetime, by: str) -> list[Kept]:
-        """Record a group."""
-        last, values = _last_words(customers, now, by)
-        created = {row.number: row.id for row in self._conn.execute(_CUSTOMERS, values)}
-        if len(created) < len(last):
-            self._conn.execute(_NOTE, values)
-        return _kept(self._conn, customers, created)
-
-    def end(self, now: datetime, by: str) -> None:
-        """Take over what changed; of a customer that was given twice the last word counts."""
-        self._conn.execute(_CHANGE_NOTED, {"now": now, "by": by})
 
 
 def _last_words(
@@ -220,29 +185,39 @@ def record_invoices(
     for invoice in invoices:
         customer_id = customers.get(invoice.customer)
         if customer_id is None:
-            remedy = "Compare the number, or record the customer first"
-            kept.append([Fault("customer", shown(invoice.customer), "no such customer", remedy)])
+            kept.append([no_such_customer(invoice.customer)])
             continue
         key = (customer_id, invoice.number)
         if key in created and first[key] is invoice:
             kept.append(Kept(created[key], True))
             continue
         before: NewInvoice | Row[Any] = first[key] if key in created else known[key]
-        differing = [name for name in _CONTENT if getattr(before, name) != getattr(invoice, name)]
-        if differing:
-            kept.append([_other_content(invoice, name, before) for name in differing])
+        if faults := other_content(invoice, before):
+            kept.append(faults)
         else:
             kept.append(Kept(created[key] if key in created else known[key].id, False))
     return kept
 
 
-_CONTENT: Final = ("invoice_date", "due_date", "currency", "total_minor")
+CONTENT: Final = ("invoice_date", "due_date", "currency", "total_minor")
+"""What may not differ where an invoice comes again."""
 
 
-def _other_content(invoice: NewInvoice, name: str, before: NewInvoice | Row[Any]) -> Fault:
-    was, given = getattr(before, name), getattr(invoice, name)
-    if name == "total_minor":
-        was, given = for_people(was, before.currency), for_people(given, invoice.currency)
-    problem = f"invoice {shown(invoice.number)} was recorded with {was}"
-    remedy = "An invoice that was issued never changes; correct the file"
-    return Fault(name.removesuffix("_minor"), str(given), problem, remedy)
+def no_such_customer(number: str) -> Fault:
+    """An invoice is for a customer whom nobody knows."""
+    return Fault("customer", shown(number), "no such customer", "Compare the number, or record the customer first")
+
+
+def other_content(invoice: NewInvoice, before: NewInvoice | Row[Any]) -> list[Fault]:
+    """Where an invoice that comes again differs from what it was before."""
+    faults = []
+    for name in CONTENT:
+        was, given = getattr(before, name), getattr(invoice, name)
+        if was == given:
+            continue
+        if name == "total_minor":
+            was, given = for_people(was, before.currency), for_people(given, invoice.currency)
+        problem = f"invoice {shown(invoice.number)} was recorded with {was}"
+        remedy = "An invoice that was issued never changes; correct the file"
+        faults.append(Fault(name.removesuffix("_minor"), str(given), problem, remedy))
+    return faults

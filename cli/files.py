@@ -1,24 +1,26 @@
-"""`defray import`: customers, invoices and payments from CSV files."""
+"""`defray import`: customers, invoices and payments from files of CSV or JSON lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.output import REFUSED, counted, tell, with_json, with_name
+from cli.output import REFUSED, counted, tell, wants_json, with_json, with_name
 
 if TYPE_CHECKING:
-    from producer.files import FileOptions, FileReceipt
+    from producer.files import FileOptions, FileReceipt, Watch
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group("import")
 def import_() -> None:
-    """Take customers, invoices or payments from a CSV file; a file imported twice changes nothing."""
+    """Take customers, invoices or payments from a file; a file imported twice changes nothing."""
 
 
 def _file_options(command: _Command) -> _Command:
@@ -36,6 +38,11 @@ def _file_options(command: _Command) -> _Command:
         ),
         click.option("--currency", metavar="CODE", help="Where no column says it, such as USD."),
         click.option("--encoding", default="utf-8", show_default=True),
+        click.option(
+            "--format",
+            type=click.Choice(["csv", "jsonl"]),
+            help="CSV or one JSON object a line. [default: by the name: .jsonl and .ndjson are JSON lines]",
+        ),
         click.option("--skip-bad", is_flag=True, help="Take the good rows where some are bad, instead of none."),
     )
     for option in reversed(options):
@@ -43,7 +50,9 @@ def _file_options(command: _Command) -> _Command:
     return with_name(with_json(command))
 
 
-def _options(maps: tuple[str, ...], dates: Any, currency: str | None, encoding: str, skip_bad: bool) -> FileOptions:
+def _options(
+    maps: tuple[str, ...], dates: Any, currency: str | None, encoding: str, skip_bad: bool, **given: Any
+) -> FileOptions:
     from producer.files import FileOptions
 
     mapped = {}
@@ -52,7 +61,43 @@ def _options(maps: tuple[str, ...], dates: Any, currency: str | None, encoding: 
         if not equals:
             raise click.BadParameter(f"{pair!r} is not FIELD=COLUMN.", param_hint="--map")
         mapped[field.strip()] = column.strip()
-    return FileOptions(mapped=mapped, dates=dates, currency=currency, encoding=encoding, skip_bad=skip_bad)
+    return FileOptions(
+        mapped=mapped, dates=dates, currency=currency, encoding=encoding, skip_bad=skip_bad, format=given["format"]
+    )
+
+
+@contextmanager
+def _watched(file: Path) -> Iterator[Watch | None]:
+    """A bar on a terminal, first of bytes that are read, then of rows that are recorded; quiet elsewhere."""
+    if wants_json() or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars = {}
+
+        def watch(what: str, done: int, of: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(f"{file.name}: {what}")
+            progress.update(bars[what], total=of, completed=done)
+
+        yield watch
 
 
 @import_.command()
@@ -62,8 +107,9 @@ def customers(file: Path, by: str, **given: Any) -> None:
     from cli.reach import office
     from producer.files import import_customers
 
-    with office() as at:
-        _tell(import_customers(at.engine, file, _options(**given), by), "customer", given["skip_bad"])
+    with office() as at, _watched(file) as watch:
+        receipt = import_customers(at.engine, file, _options(**given), by, watch)
+    _tell(receipt, "customer", given["skip_bad"])
 
 
 @import_.command()
@@ -73,8 +119,9 @@ def invoices(file: Path, by: str, **given: Any) -> None:
     from cli.reach import office
     from producer.files import import_invoices
 
-    with office() as at:
-        _tell(import_invoices(at.engine, file, _options(**given), by), "invoice", given["skip_bad"])
+    with office() as at, _watched(file) as watch:
+        receipt = import_invoices(at.engine, file, _options(**given), by, watch)
+    _tell(receipt, "invoice", given["skip_bad"])
 
 
 @import_.command()
@@ -84,10 +131,9 @@ def payments(file: Path, by: str, **given: Any) -> None:
     from cli.reach import CALLER, office
     from producer.files import import_payments
 
-    with office() as at:
-        _tell(
-            import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by), "payment", given["skip_bad"]
-        )
+    with office() as at, _watched(file) as watch:
+        receipt = import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by, watch=watch)
+    _tell(receipt, "payment", given["skip_bad"])
 
 
 def _tell(receipt: FileReceipt, what: str, skip_bad: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
@@ -16,12 +16,19 @@ from rules.errors import DefrayError, Fault, RequestRefused, shown
 LINE_MAX: Final = 1_000_000
 """Characters of one line; a longer one is no table."""
 
+TELL_EVERY: Final = 1_000
+"""Rows after which it is told how far a file was read."""
+
+Read = Callable[[int], object]
+"""Told how many bytes of the file were read."""
+
+_NO_ROWS: Final = "This is no file of rows; export it anew."
 _DELIMITERS: Final = ",;\t"
 _CARD_DIGITS_MIN: Final = 13
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
-class CsvRow(NamedTuple):
+class FileRow(NamedTuple):
     """One row: its number among the rows, the line it begins at, and its cells by field, or what is wrong with it.
 
     Both numbers count from 1, the line with the header. Empty cells are left out.
@@ -47,10 +54,15 @@ class Table:
         """Columns that nobody reads."""
         return tuple(column for column, field in zip(self.columns, self.fields, strict=True) if field is None)
 
-    def rows(self) -> Iterator[CsvRow]:
+    @property
+    def keyed(self) -> bool:
+        """Whether rows bring idempotency keys of their own (R15)."""
+        return "idempotency_key" in self.fields
+
+    def rows(self, read: Read | None = None) -> Iterator[FileRow]:
         """The rows below the header; blank lines are passed over. Raises DefrayError where the file is no table."""
-        with _opened(self.path, self.encoding) as file:
-            reader = csv.reader(_lines(file, self.path), delimiter=self.delimiter, strict=True)
+        with opened(self.path, self.encoding) as file:
+            reader = csv.reader(lines(file, self.path), delimiter=self.delimiter, strict=True)
             parsed = _parsed(reader, self.path)
             next(parsed, None)  # the header
             number = 0
@@ -58,7 +70,9 @@ class Table:
             for cells in parsed:
                 if any(cell.strip() for cell in cells):
                     number += 1
-                    yield CsvRow(number, line, self._content(cells))
+                    yield FileRow(number, line, self._content(cells))
+                    if read is not None and number % TELL_EVERY == 0:
+                        read(file.buffer.tell())
                 line = reader.line_num + 1
 
     def _content(self, cells: Sequence[str]) -> dict[str, str] | list[Fault]:
@@ -102,8 +116,8 @@ def open_table(
     sense, alternatives joined by "|". Raises DefrayError where the file cannot be read, RequestRefused where columns
     are missing or two would fill one field.
     """
-    with _opened(path, encoding) as file:
-        first = next(_lines(file, path), "")
+    with opened(path, encoding) as file:
+        first = next(lines(file, path), "")
         delimiter = max(_DELIMITERS, key=_outside_quotes(first).count)
         columns = tuple(cell.strip() for cell in next(_parsed(csv.reader([first], delimiter=delimiter), path), []))
     if not any(columns):
@@ -129,21 +143,15 @@ def open_table(
 def _assign(
     columns: Sequence[str], aliases: Mapping[str, Sequence[str]], mapped: Mapping[str, str]
 ) -> tuple[str | None, ...]:
-    by_name = {_plain(alias): field for field, names in aliases.items() for alias in (field, *names)}
-    chosen: dict[str, str] = {}
-    faults: list[Fault] = []
-    for name, column in mapped.items():
-        field = by_name.get(_plain(name))
-        if field is None:
-            faults.append(Fault("map", shown(name), "no such field", f"Map one of {', '.join(aliases)}"))
-        elif column not in columns:
+    by_name = fields_by_name(aliases)
+    chosen, faults = chosen_columns(by_name, mapped)
+    for column in chosen.values():
+        if column not in columns:
             faults.append(Fault("map", shown(column), "no such column", f"There is {_listed(columns)}"))
-        else:
-            chosen[field] = column
     by_column = {column: field for field, column in chosen.items()}
     fields: list[str | None] = []
     for column in columns:
-        field = by_column.get(column) or by_name.get(_plain(column))
+        field = by_column.get(column) or by_name.get(plain(column))
         if field in chosen and chosen[field] != column:
             field = None  # the user said which column it is
         if field is not None and field in fields:
@@ -154,7 +162,27 @@ def _assign(
     return tuple(fields)
 
 
-def _plain(name: str) -> str:
+def fields_by_name(aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Fields by all the names that their columns may have, each name as `plain` has it."""
+    return {plain(alias): field for field, names in aliases.items() for alias in (field, *names)}
+
+
+def chosen_columns(by_name: Mapping[str, str], mapped: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
+    """The column that the user chose for each field, and what is no field."""
+    chosen: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name, column in mapped.items():
+        field = by_name.get(plain(name))
+        if field is None:
+            remedy = f"Map one of {', '.join(dict.fromkeys(by_name.values()))}"
+            faults.append(Fault("map", shown(name), "no such field", remedy))
+        else:
+            chosen[field] = column
+    return chosen, faults
+
+
+def plain(name: str) -> str:
+    """A column's name without regard to case, blanks and signs."""
     return re.sub(r"[\W_]", "", name.casefold())
 
 
@@ -166,7 +194,8 @@ def _outside_quotes(line: str) -> str:
     return re.sub(r'"(?:[^"]|"")*"', "", line)
 
 
-def _opened(path: Path, encoding: str) -> TextIO:
+def opened(path: Path, encoding: str) -> TextIO:
+    """The file, to be read as text. Raises DefrayError where it cannot be read."""
     try:
         with path.open("rb") as file:
             if encoding == "utf-8" and file.read(2) in _UTF16:
@@ -178,18 +207,20 @@ def _opened(path: Path, encoding: str) -> TextIO:
         raise DefrayError(f"The file {path} cannot be read: {reason.strerror}.", "Name a readable file.") from None
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
-    """The file's lines, each checked for what no table has; csv alone would choke on it or pass it on."""
+def lines(file: TextIO, path: Path) -> Iterator[str]:
+    """The file's lines, each checked for what no text of rows has; csv alone would choke on it or pass it on."""
     number = 0
     try:
         while line := file.readline(LINE_MAX):
             number += 1
             if "\0" in line:
-                raise DefrayError(f"Line {number} of {path} holds a NUL byte.", "This is no CSV file; export it anew.")
+                raise DefrayError(
+                    f"Line {number} of {path} holds a NUL byte.", "This is no file of rows; export it anew."
+                )
             if len(line) == LINE_MAX:
                 raise DefrayError(
                     f"Line {number} of {path} has {LINE_MAX:,} characters or more.",
-                    "This is no CSV file; export it anew.",
+                    _NO_ROWS,
                 )
             yield line
     except UnicodeError:

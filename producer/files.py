@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from books import clock
-from books.bill import CustomersImport, Kept, NewCustomer, NewInvoice, record_invoices
+from books.bill import NewCustomer, NewInvoice
+from books.bulk import CustomersImport, InvoicesImport, Judged
 from producer import csv_rows
-from producer.csv_rows import CsvRow, Table
+from producer.csv_rows import FileRow, Read
+from producer.json_rows import JsonLines
 from producer.payments import Producer, Row
-from producer.receipts import RefusedRow, RefusedRows
+from producer.receipts import SHOWN_MAX, RefusedRow, RefusedRows
 from rules.errors import DefrayError, Fault, shown
 from rules.money import check_currency
 from rules.requests import NAME_MAX, check_amount, parse_day, required_text
@@ -24,7 +28,16 @@ from rules.texts import check_text
 
 DateOrder = Literal["ymd", "mdy", "dmy"]
 
-GROUP: Final = 1_000
+Format = Literal["csv", "jsonl"]
+Watch = Callable[[str, int, int], object]
+"""Told what is done ("read", in bytes; "recorded", in rows), how much of it, and of how much."""
+
+SUFFIXES: Final[dict[str, Format]] = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""What a file is by the end of its name; anything else is CSV."""
+
+DAYS_KEPT: Final = 4_096
+"""Days of a file that are not read anew when they come again."""
+
 TEXT_MAX: Final = 200
 """Characters of a customer's name, address or telephone number."""
 
@@ -38,6 +51,7 @@ class FileOptions:
     currency: str | None = None  # where no column gives it
     encoding: str = "utf-8"
     skip_bad: bool = False
+    format: Format | None = None  # None: by the file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +109,48 @@ _Given = TypeVar("_Given", NewCustomer, NewInvoice)
 _Given_contra = TypeVar("_Given_contra", NewCustomer, NewInvoice, contravariant=True)
 
 
-def import_customers(engine: Engine, path: Path, options: FileOptions, by: str) -> FileReceipt:
+class Rows(Protocol):
+    """A file whose rows can be read: CSV or JSON lines."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What nobody reads."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether rows bring idempotency keys of their own (R15)."""
+
+    def rows(self, read: Read | None = None) -> Iterator[FileRow]:
+        """The rows as a stream."""
+
+
+def import_customers(
+    engine: Engine, path: Path, options: FileOptions, by: str, watch: Watch | None = None
+) -> FileReceipt:
     """Make the customers of a file known; of one that is known already, take over what the file says anew.
 
-    Raises DefrayError where the file is no table, RequestRefused where columns are missing.
+    Raises DefrayError where the file cannot be read, RequestRefused where columns are missing.
     """
-    table = csv_rows.open_table(path, CUSTOMER_COLUMNS, ["number"], options.mapped, options.encoding)
-    return _import(engine, table, _customer, CustomersImport, options, by)
+    given = _open(path, CUSTOMER_COLUMNS, ["number"], options)
+    return _import(engine, _File(path, given, _customer, watch or _unwatched), CustomersImport, options, by)
 
 
-def import_invoices(engine: Engine, path: Path, options: FileOptions, by: str) -> FileReceipt:
+def import_invoices(
+    engine: Engine, path: Path, options: FileOptions, by: str, watch: Watch | None = None
+) -> FileReceipt:
     """Issue the invoices of a file to customers that are known. Raises as `import_customers`."""
     currency = _default_currency(options)
     required = ["customer", "number", "invoice_date", "due_date", "amount|amount_minor"]
     required += [] if currency else ["currency"]
-    table = csv_rows.open_table(path, INVOICE_COLUMNS, required, options.mapped, options.encoding)
-    return _import(
-        engine,
-        table,
-        lambda cells: _invoice({"currency": currency, **cells}, options.dates),
-        _Invoices,
-        options,
-        by,
-    )
+    given = _open(path, INVOICE_COLUMNS, required, options)
+    days = lru_cache(DAYS_KEPT)(partial(_required_date, dates=options.dates))
+    file = _File(path, given, lambda cells: _invoice({"currency": currency, **cells}, days), watch or _unwatched)
+    return _import(engine, file, InvoicesImport, options, by)
 
 
-def import_payments(producer: Producer, path: Path, options: FileOptions, *, caller: str, by: str) -> FileReceipt:
+def import_payments(
+    producer: Producer, path: Path, options: FileOptions, *, caller: str, by: str, watch: Watch | None = None
+) -> FileReceipt:
     """Record the payments of a file as one batch. Raises as `import_customers`.
 
     R15: a row without a key of its own gets one from the file's digest and its number, so that the same file again
@@ -128,10 +158,15 @@ def import_payments(producer: Producer, path: Path, options: FileOptions, *, cal
     """
     currency = _default_currency(options)
     required = ["customer", "method", "amount|amount_minor", *([] if currency else ["currency"])]
-    table = csv_rows.open_table(path, PAYMENT_COLUMNS, required, options.mapped, options.encoding)
+    given = _open(path, PAYMENT_COLUMNS, required, options)
     content = csv_rows.digest(path)
-    keyed = "idempotency_key" in table.fields
-    rows = (Row(row.line, _asked(row, currency, options.dates, None if keyed else content)) for row in table.rows())
+    keyed = given.keyed
+    size = path.stat().st_size
+    read = partial((watch or _unwatched), "read")
+    rows = (
+        Row(row.line, _asked(row, currency, options.dates, None if keyed else content))
+        for row in given.rows(lambda done: read(done, size))
+    )
     receipt = producer.submit_rows(
         rows,
         label=path.name,
@@ -146,7 +181,7 @@ def import_payments(producer: Producer, path: Path, options: FileOptions, *, cal
         receipt.repeated,
         receipt.refused_count,
         receipt.refused,
-        table.ignored,
+        given.ignored,
         receipt.batch_id,
     )
 
@@ -184,78 +219,78 @@ def _default_currency(options: FileOptions) -> str | None:
     return currency
 
 
-class _Books(Protocol[_Given_contra]):
-    """Where the rows of a file go, group by group, within one transaction."""
-
-    def group(self, given: Sequence[_Given_contra], now: datetime, by: str) -> Sequence[Kept | list[Fault]]:
-        """Record a group; what was kept or what is wrong, row by row."""
-        ...
-
-    def end(self, now: datetime, by: str) -> None:
-        """After the last group."""
-        ...
+def _unwatched(_what: str, _done: int, _of: int) -> None:
+    """Nobody wants to know."""
 
 
-class _Invoices:
-    """Invoices need nothing after the last group."""
+def _open(path: Path, aliases: Mapping[str, Sequence[str]], required: Sequence[str], options: FileOptions) -> Rows:
+    if (options.format or SUFFIXES.get(path.suffix.lower(), "csv")) == "jsonl":
+        return JsonLines(path, aliases, options.mapped, options.encoding)
+    return csv_rows.open_table(path, aliases, required, options.mapped, options.encoding)
 
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
 
-    def group(self, given: Sequence[NewInvoice], now: datetime, by: str) -> Sequence[Kept | list[Fault]]:
-        return record_invoices(self._conn, given, now, by)
+@dataclass(frozen=True, slots=True)
+class _File(Generic[_Given]):
+    """A file, how its rows are read, and who watches."""
 
-    def end(self, now: datetime, by: str) -> None:
-        pass
+    path: Path
+    rows: Rows
+    read: Callable[[dict[str, str]], _Given | list[Fault]]
+    watch: Watch
+
+
+class _Import(Protocol[_Given_contra]):
+    """Where the rows of a file go, as in `books.bulk`: copied, judged as a whole, recorded."""
+
+    def __init__(self, conn: Connection, now: datetime, by: str) -> None:
+        """Within a transaction of its own."""
+
+    def copying(self) -> AbstractContextManager[Callable[[int, _Given_contra], object]]:
+        """Take rows, each with its line."""
+
+    def judge(self, most: int) -> Judged:
+        """What would become of the rows."""
+
+    def record(self, judged: Judged, most: int, done: Callable[[int, int], object]) -> Judged:
+        """Record them: what became of the rows."""
 
 
 def _import(
     engine: Engine,
-    table: Table,
-    read: Callable[[dict[str, str]], _Given | list[Fault]],
-    books: Callable[[Connection], _Books[_Given]],
+    file: _File[_Given],
+    books: Callable[[Connection, datetime, str], _Import[_Given]],
     options: FileOptions,
     by: str,
 ) -> FileReceipt:
-    """Record rows in one transaction, a group at a time."""
+    """Record a file in one transaction: all of it, or nothing where a row is refused."""
     refused = RefusedRows()
-    recorded = repeated = 0
+    size = file.path.stat().st_size
+    copied = 0
     with engine.connect() as conn, conn.begin() as transaction:
-        now = clock.now(conn)
-        kept_in = books(conn)
-        for group in _groups(table.rows()):
-            lines: list[int] = []
-            good: list[_Given] = []
-            for row in group:
-                given = read(row.content) if isinstance(row.content, dict) else row.content
-                if isinstance(given, list):
-                    refused.add(row.line, given)
+        given = books(conn, clock.now(conn), by)
+        with given.copying() as take:
+            for row in file.rows.rows(lambda done: file.watch("read", done, size)):
+                read = file.read(row.content) if isinstance(row.content, dict) else row.content
+                if isinstance(read, list):
+                    refused.add(row.line, read)
                 else:
-                    lines.append(row.line)
-                    good.append(given)
-            for line, kept in zip(lines, kept_in.group(good, now, by), strict=True):
-                if not isinstance(kept, Kept):
-                    refused.add(line, kept)
-                elif kept.new:
-                    recorded += 1
-                else:
-                    repeated += 1
-        kept_in.end(now, by)
-        if refused.count and not options.skip_bad:
+                    take(row.line, read)
+                    copied += 1
+        file.watch("read", size, size)
+        judged = given.judge(SHOWN_MAX)
+        if options.skip_bad or not refused.count + judged.refused:
+            judged = given.record(judged, SHOWN_MAX, partial(file.watch, "recorded"))
+        taken = options.skip_bad or not refused.count + judged.refused
+        if not taken:
             transaction.rollback()
-            recorded = 0
-    return FileReceipt(recorded, repeated, refused.count, refused.in_order(), table.ignored)
-
-
-def _groups(rows: Iterable[CsvRow]) -> Iterator[list[CsvRow]]:
-    group: list[CsvRow] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == GROUP:
-            yield group
-            group = []
-    if group:
-        yield group
+    refused.add_all(judged.refused, judged.first)
+    return FileReceipt(
+        recorded=judged.fresh if taken else 0,
+        repeated=copied - judged.refused - judged.fresh,
+        refused_count=refused.count,
+        refused=refused.in_order(),
+        ignored_columns=file.rows.ignored,
+    )
 
 
 def _customer(cells: dict[str, str]) -> NewCustomer | list[Fault]:
@@ -267,11 +302,13 @@ def _customer(cells: dict[str, str]) -> NewCustomer | list[Fault]:
     return NewCustomer(number, **{name: text for name, text in texts.items() if isinstance(text, str)})
 
 
-def _invoice(cells: Mapping[str, str | None], dates: DateOrder) -> NewInvoice | list[Fault]:
+def _invoice(
+    cells: Mapping[str, str | None], day: Callable[[str, str | None], date | Fault]
+) -> NewInvoice | list[Fault]:
     customer = required_text("customer", cells.get("customer"), NAME_MAX)
     number = required_text("number", cells.get("number"), NAME_MAX)
-    invoice_date = _required_date("invoice_date", cells.get("invoice_date"), dates)
-    due_date = _required_date("due_date", cells.get("due_date"), dates)
+    invoice_date = day("invoice_date", cells.get("invoice_date"))
+    due_date = day("due_date", cells.get("due_date"))
     currency = check_currency(cells.get("currency"))
     total = 0 if isinstance(currency, Fault) else _amount(cells, currency)
     if (
@@ -303,7 +340,9 @@ def _minor(cells: Mapping[str, str | None]) -> dict[str, object]:
     return {"amount_minor": int(minor)} if minor and re.fullmatch(r"[0-9]{1,15}", minor) else {}
 
 
-def _asked(row: CsvRow, currency: str | None, dates: DateOrder, content: str | None) -> dict[str, object] | list[Fault]:
+def _asked(
+    row: FileRow, currency: str | None, dates: DateOrder, content: str | None
+) -> dict[str, object] | list[Fault]:
     """The request that a row makes; where the file has no column for keys, `content` and its number make one."""
     if isinstance(row.content, list):
         return row.content

@@ -32,6 +32,11 @@ class RefusedRows:
         if len(self.kept) < SHOWN_MAX:
             self.kept.append(RefusedRow(row, tuple(faults)))
 
+    def add_all(self, count: int, first: Sequence[tuple[int, Sequence[Fault]]]) -> None:
+        """Count so many more, of which the first are given."""
+        self.count += count
+        self.kept.extend(RefusedRow(row, tuple(faults)) for row, faults in first[: SHOWN_MAX - len(self.kept)])
+
     def in_order(self) -> tuple[RefusedRow, ...]:
         """Those that were kept, by row."""
         return tuple(sorted(self.kept, key=lambda refused: refused.row))

@@ -21,6 +21,8 @@ def check_text(field: str, text: object, max_len: int, *, lines: bool = False) -
     if len(text) > max_len:
         return Fault(field, f"{len(text):,} characters", "too long", f"Give at most {max_len:,} characters")
     text = text.replace("\r\n", "\n").strip()
+    if text.isprintable():  # no control characters and no overrides are among those that Python calls printable
+        return text
     kept = "\n\t" if lines else ""
     for place, character in enumerate(text, start=1):
         if character not in kept and (

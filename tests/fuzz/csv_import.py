@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
 from producer import files
-from producer.csv_rows import CsvRow, open_table
+from producer.csv_rows import FileRow, open_table
 from rules import requests
 from rules.cards import looks_like_card_number
 from rules.requests import PaymentRequest
@@ -37,12 +38,12 @@ def check(data: bytes) -> None:
                 assert NUMBER not in "; ".join(map(str, row.content))
 
 
-def _take(kind: int, row: CsvRow, dates: files.DateOrder) -> None:
+def _take(kind: int, row: FileRow, dates: files.DateOrder) -> None:
     assert isinstance(row.content, dict)
     if kind == 0:
         files._customer(row.content)
     elif kind == 1:
-        made = files._invoice({"currency": "USD", **row.content}, dates)
+        made = files._invoice({"currency": "USD", **row.content}, partial(files._required_date, dates=dates))
         assert isinstance(made, list) or made.total_minor > 0
     else:
         asked = files._asked(row, "USD", dates, "f")

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from books import claim, clock
-from books.bill import CustomersImport, NewCustomer
+from books.bill import NewCustomer
+from books.bulk import CustomersImport
 from producer.files import FileOptions, FileReceipt, import_customers, import_invoices, import_payments, parse_date
 from rules.errors import DefrayError, Fault, RequestRefused
 from tests.producer.office import GOOD_CARD, Office
@@ -305,12 +306,12 @@ def test_an_import_of_customers_holds_nobody_up(office: Office) -> None:
     office.bill("C-1", {"A": 100})
     office.bill("C-2", {"B": 100})
     with office.engine.begin() as conn:
-        now = clock.now(conn)
-        taking = CustomersImport(conn)
-        taking.group([NewCustomer("C-2", "Second")], now, "test")
-        taking.group([NewCustomer("C-1", "First"), NewCustomer("C-2", "Last word")], now, "test")
+        taking = CustomersImport(conn, clock.now(conn), "test")
+        with taking.copying() as take:
+            for line, (number, name) in enumerate([("C-2", "Second"), ("C-1", "First"), ("C-2", "Last word")]):
+                take(line, NewCustomer(number, name))
         with office.engine.begin() as lane:
             lane.execute(text("SET LOCAL lock_timeout = '2s'"))
             claim.customers(lane, lane.execute(text("SELECT id FROM customers")).scalars().all())
-        taking.end(now, "test")
+        taking.record(taking.judge(1), 1, lambda _done, _of: None)
     assert office.rows("SELECT number, name FROM customers ORDER BY number") == [("C-1", "First"), ("C-2", "Last word")]
