@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -25,6 +26,7 @@ from rules.epoch import AfterFailover
 from rules.errors import Fault, SettingsError, shown
 from rules.people import Role
 from rules.stored_cards import KeepNumbers
+from telemetry.fields import Form
 
 _PREFIX: Final = "DEFRAY_"
 _FROM_FILE: Final = "_FILE"
@@ -104,6 +106,22 @@ def _role_names(text: str) -> tuple[str, ...]:
     return tuple(Role(name).value for name in _listed(text))
 
 
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [part.partition("=") for part in _listed(text)]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ValueError(text)
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def _people(text: str) -> tuple[str, ...]:
+    people = tuple(_listed(text))
+    everybody = [one for one in people if "*" in one]
+    well_formed = all(re.fullmatch(r"(\*|[^*|@\s]+)@[^*|@\s]+", one) for one in people)
+    if not people or not well_formed or (everybody and len(people) > 1):
+        raise ValueError(text)
+    return people
+
+
 def _listed(text: str) -> Iterator[str]:
     return filter(None, (part.strip() for part in text.split(",")))
 
@@ -177,6 +195,29 @@ class Settings:
     flower_password: str | None = _setting(
         None, _TEXT, "What Flower asks for, of the user `defray`; `defray up` draws one.", secret=True
     )
+    flower_state: Path | None = _setting(
+        None,
+        _FOLDER,
+        "Where Flower keeps what it has seen, for its next start; who may write there runs code as Flower.",
+        shown_default="flower, in DEFRAY_HOME",
+    )
+    flower_login: str = _setting(
+        "password",
+        _one_of("password", "google", "github", "gitlab", "okta"),
+        "How people log in to Flower: by the password, or by OAuth at a provider. See docs/operations.md.",
+    )
+    flower_people: tuple[str, ...] = _setting(
+        (),
+        Kind(_people, "e-mail addresses, separated by commas, or *@example.com for all of a domain"),
+        "Who may log in to Flower by OAuth.",
+    )
+    flower_oauth_key: str | None = _setting(None, _TEXT, "The client id that the provider gave to Flower.")
+    flower_oauth_secret: str | None = _setting(None, _TEXT, "Its secret.", secret=True)
+    flower_oauth_url: str = _setting(
+        "",
+        _url("https://HOST", "https"),
+        "The provider where it is one's own: GitHub Enterprise, GitLab, or Okta's https://HOST/oauth2/default.",
+    )
     web_address: str = _setting(
         "127.0.0.1", _TEXT, "The address that the web process listens on; put TLS before it where it is no loopback."
     )
@@ -188,6 +229,9 @@ class Settings:
     )
     web_flower_url: str = _setting(
         "", _url("https://HOST or http://HOST", "https", "http"), "Where the console's links to Flower lead."
+    )
+    web_url: str = _setting(
+        "", _url("https://HOST or http://HOST", "https", "http"), "Where people reach the console: links in Flower."
     )
     api_calls_a_minute: int = _setting(
         6_000, _whole(0, _QUOTA_MAX), "How many calls of the API one key may make in a minute. 0: any number."
@@ -226,6 +270,23 @@ class Settings:
     )
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much the processes write to their logs."
+    )
+    log_format: Form = _setting(
+        "people",
+        _one_of("people", "json"),
+        "How they write it: for people, or one JSON object a line. See docs/operations.md.",
+    )
+    traces_endpoint: str | None = _setting(
+        None,
+        _url("https://HOST/v1/traces or http://HOST:4318/v1/traces", "https", "http"),
+        "Where OpenTelemetry traces go over OTLP/HTTP, by the packages of `defray[traces]`; without it, none are made."
+        " See docs/operations.md.",
+    )
+    traces_headers: tuple[tuple[str, str], ...] = _setting(
+        (),
+        Kind(_headers, "NAME=VALUE, separated by commas"),
+        "What the collector of traces asks for, such as Authorization=Bearer TOKEN.",
+        secret=True,
     )
 
     business_time_zone: ZoneInfo = _setting(
@@ -399,6 +460,11 @@ class Settings:
             keep_numbers=self.keep_numbers,
         )
 
+    @property
+    def flower_folder(self) -> Path:
+        """Where Flower keeps its state."""
+        return self.flower_state or self.home / "flower"
+
     def servers(self) -> tuple[str, str]:
         """The addresses of database and broker; raises SettingsError where one is missing."""
         missing = [name for name in ("database_url", "redis_url") if getattr(self, name) is None]
@@ -487,6 +553,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
                 yield f"{variable} is not set, and {_variable('gateways')} names {gateway}: set it."
     if settings.smtp_url and not settings.mail_from:
         yield f"{_variable('mail_from')} is not set, and {_variable('smtp_url')} is: set it."
+    if settings.flower_login != "password":
+        needed = ["flower_oauth_key", "flower_oauth_secret", "flower_people", "web_flower_url"]
+        needed += ["flower_oauth_url"] if settings.flower_login == "okta" else []
+        login = f"{_variable('flower_login')} is {settings.flower_login}"
+        yield from (
+            f"{_variable(name)} is not set, and {login}: set it." for name in needed if not getattr(settings, name)
+        )
     if settings.metrics == "token" and not settings.metrics_token:
         yield f"{_variable('metrics_token')} is not set, and {_variable('metrics')} is token: set it."
     if settings.retry_opens >= settings.retry_closes:

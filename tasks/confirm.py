@@ -9,7 +9,7 @@ from celery import shared_task
 
 from books import reverse
 from rules.reversal import Next
-from tasks import calls, fan_out
+from tasks import calls, fan_out, told
 from tasks.context import BY, Context, current
 from tasks.void import wake_next
 
@@ -38,8 +38,12 @@ def ask(context: Context, questions: Sequence[reverse.Question], send_by: float,
         return []
     replies = fan_out.every(
         context.window,
-        [(q, context.inquire(q.gateway, calls.reversal_inquiry(q, send_by))) for q in questions],
+        [
+            (q, told.call("inquiry", q, context.inquire(q.gateway, calls.reversal_inquiry(q, send_by))))
+            for q in questions
+        ],
     )
+    told.answers("inquiry", replies)
     answers = [reverse.Answer(question, *calls.sighted(reply)) for question, reply in replies]
     with context.transaction() as (conn, now):
         steps = reverse.learn(conn, answers, context.terms, now, BY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,6 +18,8 @@ from worker.witness import Witness
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked at anew on connections that last; a restore that ends them is found at once."""
 _MARK: Final = "defray.epoch"
+
+_log = logging.getLogger(__name__)
 
 
 class Guard:
@@ -37,6 +40,10 @@ class Guard:
         conn.info[_MARK] = self
         # A quarantine that is written here may yet be rolled back: by every connection it is looked for until it ends.
         self._look_at = 0.0 if found.quarantine else time.monotonic() + _LOOK_SECONDS
+        if found.quarantine and not self.quarantine:
+            _log.critical("quarantined: nothing is charged, voided or refunded", extra={"reason": found.quarantine.why})
+        elif self.quarantine and not found.quarantine:
+            _log.warning("the quarantine has ended")
         self._life, self.quarantine = found.life, found.quarantine
 
     def sent(self, transaction_ids: Iterable[int]) -> None:

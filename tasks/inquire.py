@@ -8,7 +8,7 @@ from celery import shared_task
 
 from books import inquire
 from books.tally import Tally
-from tasks import calls, charge, fan_out, stored_cards
+from tasks import calls, charge, fan_out, stored_cards, told
 from tasks.context import BY, Context, current
 
 MOST: Final = 100
@@ -35,8 +35,9 @@ def work(context: Context, payment_id: int | None, most: int) -> tuple[int, int,
         questions = inquire.begin(conn, payment_id, most, context.terms, now, BY)
     replies = fan_out.every(
         context.window,
-        [(q, context.inquire(q.gateway, calls.sale_inquiry(q, send_by))) for q in questions],
+        [(q, told.call("inquiry", q, context.inquire(q.gateway, calls.sale_inquiry(q, send_by)))) for q in questions],
     )
+    told.answers("inquiry", replies)
     answers = [
         inquire.Answer(question, *calls.sighted(reply), stored_cards.found(context.vault, question, reply))
         for question, reply in replies
@@ -47,5 +48,8 @@ def work(context: Context, payment_id: int | None, most: int) -> tuple[int, int,
         context.forget(conn, tally)
         cards = charge.opened(context, conn, again, now)
     sales, unsent = charge.sales(context, again, cards, send_by)
-    tally.add(charge.record(context, "reply", unsent + charge.all_heard(context, fan_out.every(context.window, sales))))
+    resent = fan_out.every(context.window, [(sale, told.call("sale", sale, call)) for sale, call in sales])
+    told.answers("sale", resent)
+    tally.add(charge.record(context, "reply", unsent + charge.all_heard(context, resent)))
+    told.sums("looked up", tally)
     return len(questions), len(again), tally

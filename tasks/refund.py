@@ -8,7 +8,7 @@ from celery import shared_task
 
 from books import reverse
 from rules.reversal import Next
-from tasks import calls, fan_out, void
+from tasks import calls, fan_out, told, void
 from tasks.context import BY, Context, current
 
 MOST: Final = 100
@@ -32,7 +32,12 @@ def work(context: Context, payment_id: int | None, most: int) -> list[Next]:
         sends = reverse.begin_refunds(conn, payment_id, most, context.terms, now, BY)
     context.guard.sent(send.transaction_id for send in sends)
     replies = fan_out.every(
-        context.window, [(send, context.refund(send.gateway, calls.refund(send, send_by))) for send in sends]
+        context.window,
+        [
+            (send, told.call("refund", send, context.refund(send.gateway, calls.refund(send, send_by))))
+            for send in sends
+        ],
     )
+    told.answers("refund", replies)
     heard = [calls.heard(send.transaction_id, send.lease_token, reply) for send, reply in replies]
     return void.finish(context, heard, payment_id)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 
 from books import sweep
 from tasks.context import Context, current
+
+_log = logging.getLogger(__name__)
 
 
 @shared_task(name="defray.retry")
@@ -24,4 +28,6 @@ def work(context: Context) -> str:
         else:
             context.wake.batch(batch_id, "charge", 1)
     count = sum(payments for _, payments in due)
+    if count:
+        _log.info("declined payments are tried again", extra={"step": "charge", "counts": {"due": count}})
     return f"{count} declined payments are due for another attempt" if count else "no attempt is due"

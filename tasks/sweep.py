@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from celery import shared_task
 
 from books import notices, sweep
 from tasks.context import Context, current
+
+_log = logging.getLogger(__name__)
 
 
 @shared_task(name="defray.sweep")
@@ -33,6 +36,9 @@ def work(context: Context, crowded: Collection[str] = ()) -> str:
         overdue = replace(overdue, batches=[])
     if "outbound" in crowded:
         overdue = replace(overdue, mails=0, webhooks=False)
+    found = {kind: found if isinstance(found, int) else len(found) for kind, found in asdict(overdue).items()}
+    if counts := {kind: int(count) for kind, count in found.items() if count}:
+        _log.info("overdue, and woken", extra={"counts": counts})
     for batch_id, step in overdue.batches:
         context.wake.batch(batch_id, step, context.lanes)
     for step in overdue.singles:

@@ -10,7 +10,7 @@ from celery import shared_task
 from books import reverse
 from books.outcome import Heard
 from rules.reversal import Next, Step
-from tasks import calls, fan_out
+from tasks import calls, fan_out, told
 from tasks.context import BY, Context, current
 
 MOST: Final = 100
@@ -34,8 +34,10 @@ def work(context: Context, payment_id: int | None, most: int) -> list[Next]:
         sends = reverse.begin_voids(conn, payment_id, most, context.terms, now)
     context.guard.sent(send.transaction_id for send in sends)
     replies = fan_out.every(
-        context.window, [(send, context.void(send.gateway, calls.void(send, send_by))) for send in sends]
+        context.window,
+        [(send, told.call("void", send, context.void(send.gateway, calls.void(send, send_by)))) for send in sends],
     )
+    told.answers("void", replies)
     heard = [calls.heard(send.transaction_id, send.lease_token, reply) for send, reply in replies]
     return finish(context, heard, payment_id)
 

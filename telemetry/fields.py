@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Form = Literal["people", "json"]
+"""How lines are written."""
 
 ALWAYS: Final = {
     "timestamp": "when, in UTC",

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
 from structlog.processors import format_exc_info
@@ -23,12 +23,15 @@ from structlog.stdlib import ProcessorFormatter
 from rules.cards import card_number_spans
 from rules.redaction import redact_text
 from telemetry import fields, traces
+from telemetry.fields import Form
 
-Form = Literal["people", "json"]
 Line = MutableMapping[str, Any]
 
 _NEVER_REDACTED: Final = ("timestamp", *fields.TRACE)
 """Made here, or checked to be hexadecimal digits: a run of them may look like a card's number by chance."""
+
+_TOLD_IN_WORDS: Final = ("task", "task_id", "seconds", "method", "path", "status", "client", "user")
+"""What Celery and uvicorn say in their words, too: people need it once."""
 
 _QUERY = re.compile(r"\?\S*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtvf])|([\\\"']))")
@@ -96,7 +99,10 @@ def _facts(_logger: object, _method: str, said: Line) -> Line:
     }
     if span := traces.current():
         line |= {"trace_id": span.trace_id, "span_id": span.span_id}
-    given: dict[str, Any] = {**said, **vars(record), **_of_celery(arguments)}
+    given: dict[str, Any] = {**said, **vars(record)}
+    if of_celery := _of_celery(arguments):
+        line["event"] = str(record.msg) % of_celery
+        given |= of_celery
     if record.name == "uvicorn.access":
         line["event"] = _QUERY.sub("?...", said["event"])
         given |= _of_request(arguments)
@@ -104,10 +110,11 @@ def _facts(_logger: object, _method: str, said: Line) -> Line:
 
 
 def _of_celery(arguments: object) -> dict[str, Any]:
-    """Celery hands over a task's facts as its message's arguments."""
+    """Celery hands over a task's facts as its message's arguments; the digits of its seconds may look like a card's."""
     if not isinstance(arguments, Mapping) or not {"id", "name"} <= arguments.keys():
         return {}
-    return {"task": arguments["name"], "task_id": arguments["id"], "seconds": arguments.get("runtime")}
+    seconds = {"runtime": round(ran, 3), "seconds": round(ran, 3)} if (ran := arguments.get("runtime")) else {}
+    return {**arguments, **seconds, "task": arguments["name"], "task_id": arguments["id"]}
 
 
 def _of_request(arguments: object) -> dict[str, Any]:
@@ -159,12 +166,17 @@ def _as_json(_logger: object, _method: str, line: Line) -> str:
 
 
 def _for_people(_logger: object, _method: str, line: Line) -> str:
-    """Each field behind the words; a traceback, and whatever else has several lines, is set in."""
-    begin = f"{line['timestamp']} {line['level'].upper()} {line['process']} {line['logger']}: {line['event']}"
-    named = [f"{name}={line[name]}" for name in fields.GIVEN if name in line]
-    ids = [f"{name}={line[name]}" for name in fields.TRACE if name in line]
-    head = " ".join([redacted(" ".join([begin, *named])), *ids])
-    return _BREAKS.sub("\n    ", "\n".join([head, *(line[name] for name in fields.LAST if name in line)]))
+    """The fields behind the words; a traceback, and whatever else has several lines, is set in."""
+    words = str(line["event"])
+    named = [
+        f"{name}={line[name]}"
+        for name in fields.GIVEN
+        if name in line and not (name in _TOLD_IN_WORDS and str(line[name]) in words)
+    ]
+    begin = f"{line['timestamp']} {line['level'].upper()} {line['process']} {line['logger']}: {words}"
+    head = redacted(" ".join([begin, *named]))
+    ids = f" trace_id={line['trace_id']}" if "trace_id" in line else ""
+    return _BREAKS.sub("\n    ", "\n".join([head + ids, *(line[name] for name in fields.LAST if name in line)]))
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -42,14 +42,15 @@ def parse(traceparent: object) -> Parent | None:
 
 
 class Span:
-    """A part of the work. `led_on`: something else knows it as its parent."""
+    """A part of the work. `goes_on`: it has a parent; `led_on`: something else may know it as its own."""
 
-    __slots__ = ("_sent", "led_on", "sampled", "span_id", "trace_id")
+    __slots__ = ("_sent", "goes_on", "led_on", "sampled", "span_id", "trace_id")
 
-    def __init__(self, trace_id: str, span_id: str, sampled: bool, sent: otlp.Sent | None) -> None:
+    def __init__(self, trace_id: str, span_id: str, sampled: bool, goes_on: bool, sent: otlp.Sent | None) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
         self.sampled = sampled
+        self.goes_on = goes_on
         self.led_on = False
         self._sent = sent
 
@@ -88,6 +89,12 @@ class Span:
 
 _present: ContextVar[Span | None] = ContextVar("span", default=None)
 _exports: list[otlp.Export] = []
+
+
+def check(endpoint: str | None) -> None:
+    """Raise SettingsError where spans are to be sent and the packages for that are missing."""
+    if endpoint:
+        from telemetry import otlp  # noqa: F401, PLC0415 - its packages are there where they are wanted
 
 
 def begin(process: str, endpoint: str | None, headers: Mapping[str, str]) -> None:
@@ -170,11 +177,12 @@ def below(present: Span, name: str, kind: Kind, links: Iterable[Parent] = (), **
 
 
 def _begun(name: str, kind: Kind, parent: Parent | None, links: Iterable[Parent]) -> Span:
+    goes_on = parent is not None
     if _exports:
         begun = _exports[0].begun(name, kind, parent, links)
-        return Span(begun.trace_id, begun.span_id, begun.sampled, begun)
+        return Span(begun.trace_id, begun.span_id, begun.sampled, goes_on, begun)
     trace_id = parent.trace_id if parent else secrets.token_hex(16)
-    return Span(trace_id, secrets.token_hex(8), False, None)
+    return Span(trace_id, secrets.token_hex(8), False, goes_on, None)
 
 
 def _shown(value: Said) -> Said:

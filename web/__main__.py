@@ -15,7 +15,7 @@ if lacking := extras.lacking("web", "fastapi"):
 
 import uvicorn
 
-from web import logs
+from telemetry import logs, traces
 from web.app import served
 from web.patience import Impatient
 
@@ -39,11 +39,12 @@ def main() -> int:
     try:
         settings = load(os.environ)
         settings.servers()
+        traces.check(settings.traces_endpoint)
         config = configured(settings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # raised again once the server has ended
         server.run()

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 
 from settings import Settings
-from web import api, cards, console, errors, headers, health, limits, metrics, notices, static_files
+from telemetry import traces
+from web import api, cards, console, errors, headers, health, limits, metrics, notices, static_files, traced
 from web.api import reference
 from web.office import opened
 from web.pages import Pages
@@ -25,12 +26,20 @@ def create(settings: Settings) -> FastAPI:
         with opened(settings) as office:
             app.state.office = office
             traffic.registry.register(figures := metrics.Figures(office))
+            traces.begin("web", settings.traces_endpoint, dict(settings.traces_headers))
             yield
+            traces.end()
             traffic.registry.unregister(figures)
 
     # A redirect to the address without its last slash would lead to whatever host the request names.
     app = FastAPI(
-        title="Defray", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+        title="Defray",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans tell addresses and queries
     )
     app.state.traffic = traffic
     app.state.pages = Pages(settings.business_time_zone)
@@ -55,7 +64,7 @@ def create(settings: Settings) -> FastAPI:
 
 def served(settings: Settings) -> headers.Headers:
     """The app as it is served: around it what every answer carries, the answer to an unforeseen error, too."""
-    return headers.Headers(limits.Told(create(settings)))
+    return headers.Headers(limits.Told(traced.Traced(create(settings))))
 
 
 def _start() -> RedirectResponse:

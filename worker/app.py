@@ -14,7 +14,8 @@ from celery import Celery, signals
 
 from rules.errors import DefrayError, SettingsError
 from settings import load
-from worker import boot, core_dumps, logs
+from telemetry import logs, traces
+from worker import boot, core_dumps, each_task, events
 
 core_dumps.forbid()
 try:
@@ -25,16 +26,17 @@ except SettingsError as refusal:
 
 _BULK_NICENESS: Final = 10
 
-app = Celery("defray", broker=_redis_url, include=["tasks"], events=logs.RedactedEvents)
+app = Celery("defray", broker=_redis_url, include=["tasks"], events=events.RedactedEvents)
 app.config_from_object("celeryconfig")
 
 
 def _configure_logs(**_signal: Any) -> None:
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
 
 
 def _check_servers(**_signal: Any) -> None:
     try:
+        traces.check(settings.traces_endpoint)
         boot.check_servers(settings)
     except DefrayError as refusal:
         # Celery logs what a signal's receiver raises and goes on; this passes it by.
@@ -49,10 +51,12 @@ def _let_others_go_first(options: dict[str, Any], **_signal: Any) -> None:
 
 def _begin(**_signal: Any) -> None:
     boot.begin(settings)
+    traces.begin("worker", settings.traces_endpoint, dict(settings.traces_headers))
 
 
 def _end(**_signal: Any) -> None:
     boot.end()
+    traces.end()
 
 
 signals.setup_logging.connect(_configure_logs)
@@ -60,3 +64,5 @@ signals.worker_init.connect(_check_servers)
 signals.celeryd_init.connect(_let_others_go_first)
 signals.worker_process_init.connect(_begin)
 signals.worker_process_shutdown.connect(_end)
+signals.task_prerun.connect(each_task.begin)
+signals.task_postrun.connect(each_task.end)

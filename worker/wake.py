@@ -127,6 +127,7 @@ class Wake:
                     headers={"traceparent": part} if part else None,
                 )
         except OperationalError as reason:  # away, or full, or a replica since a failover
-            _log.warning("nobody was woken, the sweeper will: no broker: %s", reason, extra={"task": f"defray.{step}"})
+            why = f"nobody was woken for defray.{step}, the sweeper will: no broker: {reason}"
+            _log.warning(why, extra={"step": step})
             return False
         return True

@@ -20,8 +20,8 @@ from books import clock, people
 from books.bill import NewCustomer, NewInvoice, record_customers, record_invoices
 from rules.people import Role
 from settings import Settings, load
+from telemetry import logs
 from tests.web.browser import QUICK_HASHER, chromium, counter, desk, office
-from web import logs
 from web.app import served
 
 __all__ = ["chromium", "counter", "desk", "office"]
@@ -67,7 +67,7 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     handler = logging.StreamHandler(written)
-    handler.setFormatter(logs.RedactingFormatter("%(name)s %(message)s"))
+    handler.setFormatter(logs.formatter("people"))
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG)  # by its setter: loggers remember whether a level is on
     yield written

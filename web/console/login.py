@@ -109,11 +109,12 @@ def _checked(request: Request, at: Office, name: str, password: str) -> tuple[Us
         found = people.find(conn, name)
     # What was typed as a name may be a password: only a name that exists is written down.
     said = name if found else "nobody we know"
+    told = {"user": said, "client": address}
     if attempt is None:
-        _log.warning("log-in refused, too many failed: %s, from %s", said, address)
+        _log.warning("log-in refused, too many failed: %s, from %s", said, address, extra=told)
         return None, _TOO_MANY
     if not passwords.verifies(password, found.password_hash if found else None) or not found or not found.user.active:
-        _log.warning("log-in failed: %s, from %s", said, address)
+        _log.warning("log-in failed: %s, from %s", said, address, extra=told)
         return None, _WRONG
     with at.transaction() as (conn, _):
         guesses.succeeded(conn, attempt)
