@@ -16,6 +16,7 @@ customers = Table(
     words("email", nullable=True),
     words("phone", nullable=True),
     moment("created_at", nullable=False),
+    moment("erased_at"),  # its personal data was taken out: nothing new is recorded of it
     UniqueConstraint("number"),
 )
 """Who is billed. Its row lock (FOR NO KEY UPDATE) is the first lock of everything that moves its money (B3)."""
