@@ -208,6 +208,7 @@ def as_refund(
         state: StrEnum = states.Reversal.REFUND_DUE
     else:
         reversal_id, state = waits.id, states.Reversal(waits.state)
+        reverse.give_up_void(conn, reversal_id, "the sale was refunded", now, by)
     for move in ("send",) if state is states.Reversal.REFUND_DUE else ("owe_refund", "send"):
         then: dict[str, list[Any]] = {"next_step": [Step.WATCH.value], "due_at": [now]}
         advance(

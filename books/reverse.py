@@ -361,6 +361,13 @@ def _close(conn: Connection, sent: Row[Any], outcome: Outcome, now: datetime, by
     )
 
 
+def give_up_void(conn: Connection, reversal_id: int, why: str, now: datetime, by: str) -> None:
+    """A void of this reversal that was never answered did nothing: a report of the gateway's says so."""
+    last = conn.execute(_LAST, {"id": reversal_id, "operation": "void"}).one_or_none()
+    if last is not None:
+        _close(conn, last, Failed(FailureClass.REFUSED, "report", why), now, by)
+
+
 _SCHEDULE = text("UPDATE reversals SET next_step = :step, due_at = :due_at WHERE id = :id")
 _ENDED: Final = {
     states.Reversal.VOIDED,

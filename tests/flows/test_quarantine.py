@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from books import adopt, epoch, reconcile, refund
+from books import adopt, epoch, reconcile, refund, reverse
 from books.audit import audit
 from books.epoch import Witness
 from books.reconcile import Source
@@ -21,6 +21,7 @@ from reports import FORMS
 from reports.file import look_over
 from rules.epoch import Mark
 from rules.errors import KeyReused, MoveRefused, RequestRefused
+from rules.reconciling import Kind, ReportLine, State
 from sandbox.client import SandboxProcess, close
 from tests import servers
 from tests.flows.house import House, all_at, build, card, settings_for
@@ -185,6 +186,23 @@ def test_what_may_have_been_returned_already_is_not_returned_blind(house: House)
     house.approve_refund(voided)
     house.work()
     assert house.reversal(voided).state in {"refunded", "refund_accepted"}
+
+
+def test_a_refund_of_the_report_ends_the_void_that_it_followed(house: House) -> None:
+    """E7, B2: a void was under way at the backup; the database that is lost was refused it, and refunded."""
+    house.bill("C-1", {"A": 1000})
+    payment = house.pay(1000, card())
+    house.work()
+    house.void(payment)
+    terms = house.context.terms
+    with house.context.transaction() as (conn, now):
+        reverse.begin_voids(conn, payment, 1, terms, now)
+        lines = [ReportLine(1, Kind.REFUND, State.SETTLED, 1000, "USD", now, None, "re_1")]
+        source = Source("stripe", "a report", "report.csv", None, None, timedelta(hours=1), timedelta(0))
+        report = reconcile.read(conn, source, lines, now, "sue").report_id
+        adopt.as_refund(conn, report, 1, payment, terms, now, "sue", "as the report has it")
+    assert house.reversal(payment).state == "refunded"
+    assert house.row("SELECT state FROM gateway_transactions WHERE operation = 'void'").state == "failed"
 
 
 # ---- bringing the books up to date -----------------------------------------------------------------------------------
