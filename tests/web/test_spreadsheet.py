@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from web.spreadsheet import as_text
+from rules.spreadsheet import as_text
 
 PROJECT = Path(__file__).parents[2]
 EXPORTS = {"web/console/aging.py", "web/console/deposits.py"}

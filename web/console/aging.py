@@ -21,7 +21,7 @@ from rules.requests import POST_DATE_REACH, parse_day
 from web.office import At, Office
 from web.pages import page
 from web.rights import Supervisor
-from web.spreadsheet import as_text
+from rules.spreadsheet import as_text
 
 router = APIRouter(include_in_schema=False)
 

@@ -19,7 +19,7 @@ from rules.money import to_decimal
 from web.office import At
 from web.pages import page
 from web.rights import Supervisor
-from web.spreadsheet import as_text
+from rules.spreadsheet import as_text
 
 router = APIRouter(include_in_schema=False)
 
