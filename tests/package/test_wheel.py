@@ -12,9 +12,10 @@ import tomllib
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -228,3 +229,29 @@ def needed_by(root: Distribution) -> set[str]:
             known.add(each)
             todo += [(requirement, each) for requirement in distribution(wanted.name).requires or []]
     return set(found)
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """Every package that a part imports is named in pyproject.toml: a dependency of a dependency may go away."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    theirs = {module for line in lines for module in modules_of(Requirement(line).name)}
+    known = {*sys.stdlib_module_names, *parts(), "settings", "celeryconfig", *theirs}
+    assert {module: place for module, place in imported_by_parts() if module not in known} == {}
+
+
+def modules_of(name: str) -> set[str]:
+    """What can be imported of a distribution; nothing of one for another platform."""
+    try:
+        files = distribution(name).files or []
+    except PackageNotFoundError:
+        return set()
+    return {str(file).partition("/")[0].partition(".")[0] for file in files if str(file).endswith((".py", ".so"))}
+
+
+def imported_by_parts() -> Iterator[tuple[str, str]]:
+    """Each module that a part imports, and a file that does."""
+    for part in parts():
+        for path in (PROJECT / part).rglob("*.py"):
+            for module in re.findall(r"^ *(?:import|from) (\w+)[\w.]*(?: import .*| as .*)?$", path.read_text(), re.M):
+                yield module, path.name
