@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
@@ -55,7 +55,7 @@ class Begun:
 # tried (R16), and whether an invoice it would pay waits for a reversal (R12). Conditions on the payment stand in the
 # laterals, where they spare the work. A live sale, one a payment at the most (E5), is looked up by itself: while there
 # are no statistics, the planner would join every payment to all live sales there are.
-_FACTS = text("""
+_FACTS = text(f"""
     WITH p AS (
         SELECT * FROM payments WHERE id = ANY(CAST(:ids AS bigint[]))
     ), open AS (
@@ -68,7 +68,7 @@ _FACTS = text("""
            coalesce(first.number, '') AS invoice_number,
            coalesce(tries.last_day, 0) AS last_day, coalesce(tries.last_month, 0) AS last_month,
            coalesce(tries.same_charge, 0) AS same_charge, coalesce(tries.blocked, false) AS blocked,
-           coalesce(declines.by_class, '{}'::jsonb) AS declines,
+           coalesce(declines.by_class, '{{}}'::jsonb) AS declines,
            p.attempts > 0 AND EXISTS (
                SELECT 1 FROM reversals r
                JOIN payments v ON v.id = r.payment_id JOIN allocations a ON a.payment_id = v.id
@@ -79,7 +79,7 @@ _FACTS = text("""
                SELECT 1 FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'surplus') AS surplus,
            (SELECT least(h.until, CAST(:now AS timestamptz) + interval '1 hour') FROM customer_holds h
-            WHERE h.customer_id = p.customer_id AND """ + holds.STANDS + """) AS held_till
+            WHERE h.customer_id = p.customer_id AND {holds.STANDS}) AS held_till
     FROM p
     LEFT JOIN open ON p.invoice_ids IS NULL AND open.customer_id = p.customer_id AND open.currency = p.currency
     LEFT JOIN LATERAL (
@@ -184,9 +184,7 @@ class _Later:
     why: str
 
 
-def _judge(
-    payment: Row[Any], fact: Row[Any], beside: _Beside, terms: Terms, now: datetime
-) -> Charge | _Turn | _Later:
+def _judge(payment: Row[Any], fact: Row[Any], beside: _Beside, terms: Terms, now: datetime) -> Charge | _Turn | _Later:
     """What becomes of one claimed payment; `beside` are the customer's that are charged in the same group (R8)."""
     today = terms.today(now)
     if payment.cancel_wish_by:

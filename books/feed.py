@@ -101,6 +101,7 @@ class Happened:
     amount_minor: int | None
     card_brand: str | None
     card_last_four: str | None
+    details: dict[str, Any] | None
 
     def told(self) -> dict[str, Any]:
         """As JSON: `id`, `type`, `created_at`, `data`."""
@@ -121,6 +122,10 @@ class Happened:
             data["invoice"] = {"id": self.invoice_id, "number": self.invoice_number}
         if self.payment_id is None and self.batch_id is not None:
             data["batch"] = {"id": self.batch_id}
+        if self.details is not None and "schedule" in self.details:
+            data["schedule"] = self.details["schedule"]
+        if self.what == "card.expiring" and self.details is not None:
+            data["card"] = self.details["card"]
         if self.to_state is not None:
             data["state"] = self.to_state
         if kind.reason:
@@ -132,7 +137,8 @@ class Happened:
 _TOLD: Final = """
     SELECT e.id, e.at, e.what, e.to_state, e.why, c.number AS customer, e.payment_id,
            coalesce(e.batch_id, p.batch_id) AS batch_id, e.invoice_id, i.number AS invoice_number, p.idempotency_key,
-           p.method, p.currency, p.total_minor AS amount_minor, p.card_brand, p.card_last_four
+           p.method, p.currency, p.total_minor AS amount_minor, p.card_brand, p.card_last_four,
+           e.details
     FROM {chosen} AS e
     LEFT JOIN payments p ON p.id = e.payment_id
     LEFT JOIN invoices i ON i.id = e.invoice_id

@@ -222,7 +222,8 @@ def resolve(
     resolved: list[Resolved | list[Fault]] = []
     for request in requests:
         gateway, faults = _gateway(request, cards, route, today)
-        faults += [] if faults else _plan_faults(request, gateway, today)
+        if request.run_on is not None:
+            faults = _plan_faults(request.run_on, gateway, faults, today)
         customer_id = customers.get(request.customer)
         if customer_id is None:
             remedy = "Compare the number, or record the customer first"
@@ -306,15 +307,13 @@ def _gateway(
     return route(card.brand, request), []
 
 
-def _plan_faults(request: PaymentRequest, gateway: str | None, today: date) -> list[Fault]:
-    """What is wrong with the later day on which a card is to be charged, if one is given."""
-    if request.run_on is None:
-        return []
-    if fault := run_on_fault(request.run_on, today):
+def _plan_faults(run_on: date, gateway: str | None, faults: list[Fault], today: date) -> list[Fault]:
+    """What is wrong with a card that is to be charged on a later day; `faults`: with the card itself."""
+    if fault := run_on_fault(run_on, today):
         return [fault]
-    if gateway is None:
-        return [Fault("run_on", request.run_on.isoformat(), "no gateway charges this card", "Leave it out (R7)")]
-    return []
+    if not faults and gateway is None:
+        return [Fault("run_on", run_on.isoformat(), "no gateway charges this card", "Leave it out (R7)")]
+    return faults
 
 
 def _card(cards: Mapping[str, CardFacts], request: PaymentRequest) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final, Literal, cast
 
 from sqlalchemy import Connection, text
 
-from books import webhooks
+from books import schedules, webhooks
 from books.claim import Step
 
 GRACE: Final = timedelta(seconds=10)
@@ -32,6 +32,7 @@ class Overdue:
     mails: int
     notices: int
     webhooks: bool = False
+    schedules: bool = False
 
     def sentence(self) -> str:
         """For Flower."""
@@ -42,6 +43,7 @@ class Overdue:
         parts += [f"mails ({self.mails})"] if self.mails else []
         parts += [f"notices ({self.notices})"] if self.notices else []
         parts += ["webhooks"] if self.webhooks else []
+        parts += ["schedules"] if self.schedules else []
         return "woke " + ", ".join(parts) if parts else "nothing is overdue"
 
 
@@ -84,6 +86,7 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
     )
 
 
+        schedules=bool(schedules.due(conn, now, 1)),
 # Nobody waits for a batch's row: a producer that hands its batch in again holds it, and waits for customers (B3).
 _TEND = text("""
     UPDATE batches SET tended_at = :now WHERE id = (

@@ -19,6 +19,8 @@ class EventType:
 # A reason is told only where a gateway or a rule gave it: what the office writes never leaves it (R6).
 TYPES: Final = (
     EventType("payment.created", "payment.requested", "a payment was recorded"),
+    EventType("payment.scheduled", "payment.scheduled", "it was planned to be charged on a later day"),
+    EventType("payment.moved", "payment.moved", "it was planned for another day"),
     EventType("payment.posted", "payment.posted", "it was approved, if charged, and applied to invoices (R8)"),
     EventType("payment.declined", "payment.declined", "it was declined for good; nothing was applied", reason=True),
     EventType("payment.retry_scheduled", "payment.retrying", "it was declined and is tried again (R16)", reason=True),
@@ -34,6 +36,18 @@ TYPES: Final = (
     EventType("credit.created", "credit.created", "a payment exceeded what was owed (R3)"),
     EventType("credit.taken_back", "credit.taken_back", "the payment that a credit came from was voided"),
     EventType("batch.completed", "batch.completed", "no payment of the batch is under way any more"),
+    EventType("card.expiring", "card.expiring", "a kept card expires soon, or this month: `data.card` says which"),
+    EventType("schedule.created", "schedule.created", "a schedule was made"),
+    EventType("schedule.ran", "schedule.ran", "one of its dates came and made a payment"),
+    EventType(
+        "schedule.skipped", "schedule.skipped", "a date was passed over: by a person, a hold, or as nothing was owed"
+    ),
+    EventType("schedule.missed", "schedule.missed", "a date was not run in time, and is not made up for"),
+    EventType("schedule.paused", "schedule.paused", "no date is run until it is resumed"),
+    EventType("schedule.resumed", "schedule.resumed", "its dates are run again"),
+    EventType("schedule.ended", "schedule.ended", "it was stopped, or its last date has come"),
+    EventType("customer.held", "customer.held", "nothing charges the customer by itself any more"),
+    EventType("customer.released", "customer.released", "the hold was lifted"),
 )
 """In the order of a payment's life."""
 
@@ -54,6 +68,7 @@ ALARMS: Final = {
     "alarm.payment_set_aside": "a payment that cannot be worked on was put aside",
     "alarm.quarantined": "the database was restored: nothing is sent (E7)",
     "alarm.reversal": "neither void nor refund returned the money",
+    "alarm.schedule_paused": "a schedule was paused by itself",
     "alarm.surplus": "a card was charged beside its payment",
     "alarm.unknown_outcome": "nobody can tell any more whether a card was charged",
     "alarm.webhook_disabled": "an endpoint failed for so long that it is told nothing any more",

@@ -4,7 +4,23 @@ Every task can be repeated, reordered or lost: it claims what is due, and findin
 What a task returns is a sentence for Flower.
 """
 
-from tasks import apps, charge, confirm, forget, inquire, mail, notice, post, refund, retry, sweep, void, watch, webhook
+from tasks import (
+    apps,
+    charge,
+    confirm,
+    forget,
+    inquire,
+    mail,
+    notice,
+    post,
+    refund,
+    retry,
+    schedule,
+    sweep,
+    void,
+    watch,
+    webhook,
+)
 
 __all__ = [
     "apps",
@@ -17,6 +33,7 @@ __all__ = [
     "post",
     "refund",
     "retry",
+    "schedule",
     "sweep",
     "void",
     "watch",

@@ -53,4 +53,6 @@ def work(context: Context, crowded: Collection[str] = ()) -> str:
         context.wake.notices()
     if overdue.webhooks:
         context.wake.webhooks()
+    if overdue.schedules:
+        context.wake.schedules()
     return "; ".join([overdue.sentence(), *(f"{queue} is crowded" for queue in sorted(crowded))])

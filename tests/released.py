@@ -80,6 +80,7 @@ def messages() -> list[Message]:
         for step in get_args(ReversalStep):
             wake.reversals(step, some)
     wake.notices()
+    wake.schedules()
     wake.webhooks()
     by_beat = [
         Message(str(entry["task"]), celeryconfig.task_default_queue, {})

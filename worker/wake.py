@@ -81,6 +81,10 @@ class Wake:
         """Apps are to be told what happened."""
         return self._send("webhook", "outbound", [{}])
 
+    def schedules(self) -> bool:
+        """Dates of schedules have come."""
+        return self._send("schedule", "scheduled", [{}])
+
     def crowded(self) -> frozenset[str]:
         """Those queues for batches, mail and apps in which calls pile up; none where the broker is away."""
         try:

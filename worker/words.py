@@ -15,6 +15,7 @@ _TITLES: Final = {
     "refund": "Refund charges",
     "watch": "Watch refunds",
     "retry": "Retry declined cards",
+    "schedule": "Schedule payments",
     "mail": "Mail receipts",
     "notice": "Notice what gateways tell",
     "webhook": "Webhook deliveries",

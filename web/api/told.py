@@ -99,9 +99,17 @@ _EVENT: Final = record(
                 "invoice": record({"id": ID, "number": _TEXT}),
                 "batch": record({"id": ID}),
                 "state": _TEXT,
+                "schedule": record({"id": ID, "due_on": or_null(DAY)}),
+                "card": record(
+                    {
+                        **dict.fromkeys(("id", "exp_month", "exp_year"), ID),
+                        **dict.fromkeys(("brand", "last_four"), _TEXT),
+                        "notice": {"type": "string", "enum": list(Notice)},
+                    }
+                ),
                 "reason": _TEXT,
             },
-            ["payment", "invoice", "batch", "state", "reason"],
+            ["payment", "invoice", "batch", "schedule", "card", "state", "reason"],
         ),
     }
 )

@@ -1,0 +1,76 @@
+"""The clock as a producer: what is due of schedules becomes payments, by the same road as everybody's requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from functools import partial
+
+from sqlalchemy import Connection, Engine
+
+from books import admit, clock, schedules
+from books.claim import Step
+from producer.payments import Producer
+from rules.errors import RequestRefused
+
+
+class Quiet:
+    """A wake for a producer whose caller wakes once, when all is recorded."""
+
+    def batch(self, batch_id: int, step: Step, lanes: int) -> bool:
+        """Nobody is woken."""
+        return True
+
+    def payment(self, payment_id: int, step: Step) -> bool:
+        """Nobody is woken."""
+        return True
+
+
+def run(
+    engine: Engine, producer: Producer, zone: tzinfo, most: int, look: Callable[[Connection, datetime], object]
+) -> Counter[str]:
+    """Run what is due of at most so many schedules, each in transactions of its own; how each went, counted.
+
+    `look` is called first in each transaction that decides something, and may raise. Two that do this at once share the
+    schedules: a schedule that the other one holds is passed over, and a date that it ran is left alone.
+    """
+    with engine.begin() as conn:
+        now = clock.now(conn)
+        look(conn, now)
+        due = schedules.due(conn, now, most)
+    went: Counter[str] = Counter()
+    for schedule_id in due:
+        with engine.begin() as conn:
+            now = clock.now(conn)
+            look(conn, now)
+            ask = schedules.prepare(conn, schedule_id, zone, now)
+        if ask is None:
+            went["decided"] += 1
+            continue
+        try:
+            went[_ask(engine, producer, zone, ask)] += 1
+        except schedules.Overtaken:
+            went["overtaken"] += 1
+    return went
+
+
+def _ask(engine: Engine, producer: Producer, zone: tzinfo, ask: schedules.Ask) -> str:
+    try:
+        producer.pay(
+            ask.request,
+            caller=schedules.CALLER,
+            by=f"schedule {ask.schedule_id}",
+            first=partial(schedules.claim, ask=ask),
+            scheduled=True,
+            then=lambda conn, payment_id: schedules.made(conn, ask, payment_id, zone, clock.now(conn)),
+        )
+    except RequestRefused as refusal:
+        with engine.begin() as conn:
+            now = clock.now(conn)
+            if any(fault.remedy == admit.UNTIL_KNOWN for fault in refusal.faults):
+                schedules.put_off(conn, ask, now)
+                return "put off"
+            schedules.refused(conn, ask, str(refusal), now)
+        return "refused"
+    return "payments"
