@@ -236,11 +236,19 @@ class Ground:
             self._tables = conn.execute(_TABLES).scalars().all()
         self.now = BEGINS
         self.changed = True
-        event.listen(engine, "commit", self._note)
+        self._wrote = False
+        self._noted: dict[str, Callable[..., None]] = {
+            "after_cursor_execute": self._note_write,
+            "commit": self._note_commit,
+            "rollback": self._note_rollback,
+        }
+        for name, noted in self._noted.items():
+            event.listen(engine, name, noted)
 
     def close(self) -> None:
         """Let the engine go."""
-        event.remove(self.engine, "commit", self._note)
+        for name, noted in self._noted.items():
+            event.remove(self.engine, name, noted)
         self.clear(0)
         with self.sweeper.begin() as conn:
             apart = {name: place * 100_000 + 1 for place, name in enumerate(sorted(self._sequences), start=1)}
@@ -263,9 +271,16 @@ class Ground:
         """The simulated monotonic clock."""
         return self._now.timestamp()
 
-    def _note(self, conn: Connection) -> None:
-        """Something was committed: there is something to check."""
-        self.changed = True
+    def _note_write(self, conn: Connection, cursor: Any, statement: str, *_: object) -> None:
+        """A claim or a sweep that finds nothing writes nothing."""
+        self._wrote = self._wrote or (cursor.rowcount > 0 and not statement.lstrip().startswith("SELECT"))
+
+    def _note_commit(self, conn: Connection) -> None:
+        """Where something was written, there is something to check."""
+        self.changed, self._wrote = self.changed or self._wrote, False
+
+    def _note_rollback(self, conn: Connection) -> None:
+        self._wrote = False
 
     def clear(self, seed: int) -> None:
         """Empty tables, ids and all that is drawn from the beginning: the same run leads to the same rows."""
