@@ -8,12 +8,15 @@ ends in `_minor` is money of the row's currency, in minor units. Notes, card tok
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Engine, Row, text
+
+from models.engine import snapshot
 
 AT_A_TIME: Final = 1_000
 """Rows that are fetched at once."""
@@ -117,9 +120,15 @@ _ACCOUNTS: Final = text(f"""
     ORDER BY day, line.account, j.currency""")
 
 
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """One snapshot in which nothing can be written."""
+    return snapshot(engine).execution_options(postgresql_readonly=True).begin()
+
+
 def rows(conn: Connection, what: What, asked: Asked) -> Iterator[Row[Any]]:
     """The rows, as they are read; lines of the journal come entry by entry."""
-    yield from conn.execute(_ROWS[what], _values(asked), execution_options={"yield_per": AT_A_TIME})
+    with conn.execute(_ROWS[what], _values(asked), execution_options={"yield_per": AT_A_TIME}) as found:
+        yield from found
 
 
 def columns(conn: Connection, what: What, asked: Asked) -> tuple[str, ...]:

@@ -10,7 +10,21 @@ from typing import Any
 
 import click
 
-from cli import decisions, files, keys, look, operate, pay, quarantine, reconcile, users, vault, webhooks
+from cli import (
+    archive,
+    decisions,
+    exporting,
+    files,
+    keys,
+    look,
+    operate,
+    pay,
+    quarantine,
+    reconcile,
+    users,
+    vault,
+    webhooks,
+)
 from cli.output import REFUSED, UNREACHABLE, complain, note
 from rules.errors import DefrayError, SettingsError, Unreachable
 from rules.release import VERSION
@@ -62,7 +76,21 @@ def defray() -> None:
     """The command itself does nothing."""
 
 
-for _verbs in (operate, files, pay, look, decisions, reconcile, quarantine, users, keys, vault, webhooks):
+for _verbs in (
+    operate,
+    files,
+    exporting,
+    pay,
+    look,
+    decisions,
+    reconcile,
+    quarantine,
+    archive,
+    users,
+    keys,
+    vault,
+    webhooks,
+):
     for _verb in _verbs.VERBS:
         defray.add_command(_verb)
 

@@ -22,7 +22,7 @@ from producer.json_rows import JsonLines
 from producer.payments import Producer, Row
 from producer.receipts import SHOWN_MAX, RefusedRow, RefusedRows
 from rules.errors import DefrayError, Fault, shown
-from rules.money import check_currency
+from rules.money import EXPONENTS, check_currency, parse_decimal
 from rules.requests import NAME_MAX, check_amount, parse_day, required_text
 from rules.texts import check_text
 
@@ -331,13 +331,20 @@ def _required_date(field_name: str, text: str | None, dates: DateOrder) -> date 
 
 
 def _amount(cells: Mapping[str, str | None], currency: str) -> int | Fault:
-    return check_amount({**cells, **_minor(cells)}, currency)
+    return check_amount({**cells, **_minor(cells, currency)}, currency)
 
 
-def _minor(cells: Mapping[str, str | None]) -> dict[str, object]:
-    """A file knows only texts: one of digits alone is a whole number of minor units."""
+def _minor(cells: Mapping[str, str | None], currency: str | None) -> dict[str, object]:
+    """A file knows only texts: one of digits alone is a whole number of minor units.
+
+    It may stand beside the same amount as decimal text, as in an export.
+    """
     minor = cells.get("amount_minor")
-    return {"amount_minor": int(minor)} if minor and re.fullmatch(r"[0-9]{1,15}", minor) else {}
+    if not minor or not re.fullmatch(r"[0-9]{1,15}", minor):
+        return {}
+    if currency in EXPONENTS and parse_decimal(cells.get("amount"), currency) == int(minor):
+        return {"amount_minor": int(minor), "amount": None}
+    return {"amount_minor": int(minor)}
 
 
 def _asked(
@@ -347,7 +354,7 @@ def _asked(
     if isinstance(row.content, list):
         return row.content
     cells = row.content
-    asked: dict[str, object] = {"currency": currency, **cells, **_minor(cells)}
+    asked: dict[str, object] = {"currency": currency, **cells, **_minor(cells, cells.get("currency", currency))}
     if content is not None:
         asked["idempotency_key"] = f"{content}:{row.number}"
     if "method" in cells:
