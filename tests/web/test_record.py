@@ -150,13 +150,14 @@ def many(session_engine: Engine) -> Iterator[Connection]:
             " total_minor, credited_minor, as_credit, allow_overlap, when_owed_less, owed_at_request_minor, state,"
             " recorded_at, recorded_by) SELECT n, 1 + n % 5000, 'test', n, '', 'cash', 'USD', 100, 100, true, false,"
             " 'ask', 0, 'posted', now(), 'test' FROM generate_series(1, 50000) AS n",
-            "INSERT INTO credits (customer_id, payment_id, currency, amount_minor, balance_minor, note, created_at)"
-            " SELECT 1 + n % 5000, n, 'USD', 100, 100 * (n / 5000 % 2), '', now() FROM generate_series(1, 50000) AS n",
-            "INSERT INTO invoices (customer_id, number, invoice_date, due_date, currency, total_minor, balance_minor,"
-            " state, created_at) SELECT 1 + n % 5000, n, date '2026-01-01', date '2026-01-01', 'USD', 100, 100,"
+            "INSERT INTO credits (id, customer_id, payment_id, currency, amount_minor, balance_minor, note, created_at)"
+            " SELECT n, 1 + n % 5000, n, 'USD', 100, 100 * (n / 5000 % 2), '', now()"
+            " FROM generate_series(1, 50000) AS n",
+            "INSERT INTO invoices (id, customer_id, number, invoice_date, due_date, currency, total_minor,"
+            " balance_minor, state, created_at) SELECT n, 1 + n % 5000, n, date '2026-01-01', date '2026-01-01', 'USD', 100, 100,"
             " 'pending', now() FROM generate_series(1, 50000) AS n",
             "INSERT INTO allocations (credit_id, invoice_id, amount_minor, created_at)"
-            " SELECT k.id, i.id, 50, now() FROM credits k JOIN invoices i ON i.number = k.payment_id::text",
+            " SELECT n, n, 50, now() FROM generate_series(1, 50000) AS n",
             "INSERT INTO events (at, what, customer_id, payment_id, by)"
             " SELECT now(), 'payment.posted', 1 + n % 5000, n, 'test' FROM generate_series(1, 50000) AS n",
             "INSERT INTO gateway_transactions (payment_id, operation, gateway, account, reference, amount_minor,"
