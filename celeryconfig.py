@@ -54,6 +54,11 @@ beat_schedule = {
         "schedule": 3600,
         "options": {"expires": 600, "argsrepr": "Forget unused cards: entered, and never saved"},
     },
+    "tell of cards that expire soon": {
+        "task": "defray.expiry",
+        "schedule": 3600,
+        "options": {"expires": 600, "argsrepr": "Expiry notices: kept cards whose last month comes"},
+    },
     "try declined cards again": {
         "task": "defray.retry",
         "schedule": 60,

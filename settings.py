@@ -21,6 +21,7 @@ from books.terms import AtGateway, Terms
 from gateways.catalog import KINDS
 from rules import retry, routes
 from rules.breaking import WhenRested
+from rules.card_expiry import DAYS_MAX, MailTo
 from rules.charging import WhenOwedLess
 from rules.epoch import AfterFailover
 from rules.errors import Fault, SettingsError, shown
@@ -339,6 +340,18 @@ class Settings:
         "How long the number of a kept card is held: always, so that another gateway can take over, or until a"
         " gateway's own token stands in for it (C2, C4). See docs/stored-cards.md.",
     )
+    card_expiry_days: int = _setting(
+        30,
+        _whole(0, DAYS_MAX),
+        "How many days before its last month begins it is told that a kept card expires soon; it is told again when"
+        " that month has begun, and with 0 only then. See docs/stored-cards.md.",
+    )
+    card_expiry_mail: MailTo = _setting(
+        MailTo.CUSTOMER,
+        Kind(MailTo, _either(MailTo)),
+        "Who gets a mail about it, where a mail server is set: the customer (the office, where there is no address),"
+        " the office at DEFRAY_MAIL_FROM, or nobody. Apps are told in any case.",
+    )
     gateway_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """What each gateway is configured with, by its name and the keys of gateways.catalog."""
 
@@ -458,6 +471,8 @@ class Settings:
             routes=self.card_routes,
             when_rested=self.when_rested,
             keep_numbers=self.keep_numbers,
+            card_expiry_days=self.card_expiry_days,
+            card_expiry_mail=self.card_expiry_mail,
         )
 
     @property

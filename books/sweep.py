@@ -65,7 +65,10 @@ _REVERSALS = text("""
     WHERE EXISTS (SELECT 1 FROM reversals r WHERE r.next_step = s.step AND r.due_at <= :now)""")
 
 _MAILS = text("""
-    SELECT count(*) FROM (SELECT 1 FROM mails WHERE next_step = 'mail' AND due_at <= :late LIMIT 1000) AS due""")
+    SELECT count(*) FROM (
+        (SELECT 1 FROM mails WHERE next_step = 'mail' AND due_at <= :late LIMIT 1000)
+        UNION ALL
+        (SELECT 1 FROM card_notices WHERE next_step = 'mail' AND due_at <= :late LIMIT 1000)) AS due""")
 
 _NOTICES = text("""
     SELECT count(*) FROM (SELECT 1 FROM notices WHERE next_step = 'verify' AND due_at <= :late LIMIT 1000) AS due""")
@@ -83,10 +86,10 @@ def overdue(conn: Connection, now: datetime) -> Overdue:
         mails=conn.execute(_MAILS, {"late": late}).scalar_one(),
         notices=conn.execute(_NOTICES, {"late": late}).scalar_one(),
         webhooks=webhooks.due(conn, now),
+        schedules=bool(schedules.due(conn, now, 1)),
     )
 
 
-        schedules=bool(schedules.due(conn, now, 1)),
 # Nobody waits for a batch's row: a producer that hands its batch in again holds it, and waits for customers (B3).
 _TEND = text("""
     UPDATE batches SET tended_at = :now WHERE id = (

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from rules.breaking import WhenRested
 from rules.calendar import business_day
+from rules.card_expiry import MailTo
 from rules.retry import RetryPolicy
 from rules.routes import Route
 from rules.stored_cards import KeepNumbers
@@ -51,6 +52,8 @@ class Terms:
     routes: Sequence[Route] = ()  # where a payment may go when its gateway is rested or did not charge it (E6)
     when_rested: WhenRested = WhenRested.ELSEWHERE
     keep_numbers: KeepNumbers = KeepNumbers.ALWAYS
+    card_expiry_days: int = 30  # before its last month begins a kept card expires soon
+    card_expiry_mail: MailTo = MailTo.CUSTOMER
 
     def at(self, gateway: str) -> AtGateway:
         """What holds at a gateway; of one that is not configured any more nothing may be concluded or sent again."""

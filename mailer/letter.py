@@ -1,4 +1,4 @@
-"""A mail with a paper attached: its headers, its words, its file."""
+"""A mail, with a paper attached or without: its headers, its words, its file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from email.utils import format_datetime
 
 
 def letter(
-    sender: str, to: str, subject: str, words: str, message_id: str, at: datetime, file_name: str, pdf: bytes
+    sender: str,
+    to: str,
+    subject: str,
+    words: str,
+    message_id: str,
+    at: datetime,
+    file_name: str = "",
+    pdf: bytes = b"",
 ) -> EmailMessage:
-    """The mail; the same `message_id` and `at` make one mail of it, however often it is sent.
+    """The mail; the same `message_id` and `at` make one mail of it, however often it is sent. No `pdf`: no paper.
 
     Raises ValueError for a header that holds a line break.
     """
@@ -22,5 +29,6 @@ def letter(
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(words)
-    message.add_attachment(pdf, maintype="application", subtype="pdf", filename=file_name)
+    if pdf:
+        message.add_attachment(pdf, maintype="application", subtype="pdf", filename=file_name)
     return message

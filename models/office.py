@@ -77,6 +77,14 @@ Index(
     postgresql_where=kept_cards.c.removed_at.is_(None),
 )
 
+Index(
+    "ix_kept_cards_expiry",
+    kept_cards.c.exp_year,
+    kept_cards.c.exp_month,
+    kept_cards.c.id,
+    postgresql_where=kept_cards.c.removed_at.is_(None),
+)
+
 follow_ups = Table(
     "follow_ups",
     metadata,

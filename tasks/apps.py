@@ -14,7 +14,7 @@ from books import webhooks
 from tasks.context import Context, current
 
 TELLING: Final = frozenset(
-    f"defray.{name}" for name in ("charge", "post", "inquire", "void", "confirm", "refund", "watch", "notice")
+    f"defray.{name}" for name in ("charge", "post", "inquire", "void", "confirm", "refund", "watch", "notice", "expiry")
 )
 """Tasks whose outcomes apps are told of."""
 KNOWN_FOR: Final = 5.0

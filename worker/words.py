@@ -21,12 +21,18 @@ _TITLES: Final = {
     "webhook": "Webhook deliveries",
     "sweep": "Sweep overdue work",
     "forget": "Forget unused cards",
+    "expiry": "Expiry notices",
 }
+
+
+def title(step: str) -> str:
+    """A step by itself."""
+    return _TITLES.get(step, step.capitalize())
 
 
 def of(step: str, what: str) -> str:
     """Step and what it works on as one phrase: "Charge cards: batch 7, lane 1 of 2"."""
-    return f"{_TITLES.get(step, step.capitalize())}: {what}"
+    return f"{title(step)}: {what}"
 
 
 def of_call(step: str, arguments: Mapping[str, Any]) -> str:

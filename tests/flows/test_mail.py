@@ -11,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 
 from books import mail as mails
+from books import outbox
 from mailer.smtp import server_at
 from rules.errors import NotFound
 from tasks import mail as mail_task
@@ -148,7 +149,7 @@ def test_a_task_that_died_between_sending_and_recording(house: House) -> None:
             [dead] = mails.claim(conn, None, 1, now)
         assert mail_task.work(house.context) == "no mail is due"
         assert "mails" not in house.sweep()
-        house.advance(seconds=mails.LEASE.total_seconds() + 11)
+        house.advance(seconds=outbox.LEASE.total_seconds() + 11)
         assert "mails (1)" in house.sweep()
         assert mail_task.work(house.context) == "1 sent"
         with house.context.transaction() as (conn, now):
@@ -160,11 +161,11 @@ def test_a_task_that_died_between_sending_and_recording(house: House) -> None:
 def test_tasks_that_always_die_send_no_mail_for_ever(house: House) -> None:
     """After as many tries as may be it is given up, even where none of them was heard of again."""
     ask(house, paid(house))
-    for _ in range(mails.TRIES + 1):
+    for _ in range(outbox.TRIES + 1):
         with house.context.transaction() as (conn, now):
             mails.claim(conn, None, 1, now)
-        house.advance(seconds=mails.LEASE.total_seconds() + 1)
-    assert (row(house).state, row(house).tries) == ("failed", mails.TRIES)
+        house.advance(seconds=outbox.LEASE.total_seconds() + 1)
+    assert (row(house).state, row(house).tries) == ("failed", outbox.TRIES)
 
 
 def test_without_a_mail_server(house: House) -> None:

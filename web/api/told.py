@@ -12,6 +12,7 @@ from typing import Any, Final
 from books.account import Customer
 from books.lists import Application, Batch, Credit, Invoice, Payment
 from books.webhooks import Delivery, Endpoint
+from rules.card_expiry import Notice
 from rules.cards import Brand
 from rules.events import BY_NAME
 from rules.methods import Method
@@ -98,7 +99,6 @@ _EVENT: Final = record(
                 ),
                 "invoice": record({"id": ID, "number": _TEXT}),
                 "batch": record({"id": ID}),
-                "state": _TEXT,
                 "schedule": record({"id": ID, "due_on": or_null(DAY)}),
                 "card": record(
                     {
@@ -107,6 +107,7 @@ _EVENT: Final = record(
                         "notice": {"type": "string", "enum": list(Notice)},
                     }
                 ),
+                "state": _TEXT,
                 "reason": _TEXT,
             },
             ["payment", "invoice", "batch", "schedule", "card", "state", "reason"],
