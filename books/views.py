@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import kept_cards, waiting
+from books import archive, kept_cards, waiting
 from books.sweep import GRACE
 from rules.errors import NotFound, shown
 
@@ -42,6 +42,7 @@ class PaymentStatus:
     reason: str
     next_step: str | None
     due_at: datetime | None
+    run_on: date | None
     not_before: datetime | None
     attempts: int
     outcome_unknown: bool
@@ -60,11 +61,17 @@ class PaymentStatus:
     void_reason: str | None
     reversal_state: str | None
 
+    @property
+    def is_planned(self) -> bool:
+        """Whether it waits for a later day on which its card is charged."""
+        return self.state == "requested" and self.run_on is not None
+
 
 _PAYMENTS: Final = """
     SELECT p.id AS payment_id, c.number AS customer, c.name AS customer_name, p.batch_id, p.caller, p.idempotency_key,
            p.method, p.number, p.currency, p.total_minor, p.card_brand || ' ending in ' || p.card_last_four AS card,
-           p.gateway, p.notes, p.state, p.reason, p.next_step, p.due_at, p.not_before, p.attempts,
+           p.gateway, p.notes, p.state, p.reason, p.next_step, p.due_at, p.run_on, p.not_before,
+           p.attempts,
            p.state IN ('charging', 'review') AND EXISTS (
                SELECT 1 FROM gateway_transactions t
                WHERE t.payment_id = p.id AND t.operation = 'sale' AND t.state = 'unknown') AS outcome_unknown,
@@ -473,6 +480,7 @@ class Story:
     reversals: tuple[ReversalStatus, ...]
     disputes: tuple[DisputeStatus, ...]
     events: tuple[Event, ...]
+    archives: tuple[str, ...]  # the manifests of those that hold older events and evidence
 
 
 APPLICATIONS_SHOWN: Final = 100
@@ -537,6 +545,7 @@ def story(conn: Connection, payment_id: int) -> Story:
         reversals=tuple(ReversalStatus(**row._mapping) for row in conn.execute(_REVERSALS_OF, one)),
         disputes=disputes(conn, payment_id),
         events=tuple(Event(**row._mapping) for row in conn.execute(_EVENTS_OF, one)),
+        archives=archive.holding(conn, payment_id),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from books import feed
+from books import archive, feed
 from books.history import tell
 from rules.errors import MoveRefused, NotFound
 from rules.events import BY_WHAT
@@ -391,8 +391,13 @@ _REPLAY_ON = text("UPDATE webhook_endpoints SET replay_after = :after WHERE id =
 
 
 def replay_one(conn: Connection, endpoint_id: int, event_id: int, now: datetime, by: str) -> None:
-    """Deliver one event again. Raises NotFound where it was never told, MoveRefused where the endpoint is disabled."""
+    """Deliver one event again.
+
+    Raises NotFound where it was never told, Archived where it is kept no longer, MoveRefused where the endpoint is
+    disabled.
+    """
     _lock_enabled(conn, endpoint_id)
+    archive.check_event(conn, event_id)
     if not conn.execute(_REPLAY_ONE, {"id": endpoint_id, "event_id": event_id, "now": now}).rowcount:
         raise NotFound("The endpoint was told of no such event.", "Its deliveries are listed.")
     tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: event {event_id}")
@@ -401,9 +406,10 @@ def replay_one(conn: Connection, endpoint_id: int, event_id: int, now: datetime,
 def replay_since(conn: Connection, endpoint_id: int, since: datetime, now: datetime, by: str) -> None:
     """Deliver again what happened since a time and was told by now: the task does it step by step (`fan_out`).
 
-    Raises MoveRefused where the endpoint is disabled.
+    Raises MoveRefused where the endpoint is disabled, Archived where not all of that is kept.
     """
     _lock_enabled(conn, endpoint_id)
+    archive.check_since(conn, since)
     conn.execute(_REPLAY_SINCE, {"id": endpoint_id, "since": since})
     tell(conn, "webhook.replayed", now, by, f"endpoint {endpoint_id}: all since {since.isoformat()}")
 

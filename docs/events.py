@@ -40,6 +40,11 @@ stands by now (what was refunded, say). `reason` is a gateway's or a rule's, nev
 `more` is true, else later. `next` is that address. A page may be empty though there is `more`: it looks at 20,000 rows of
 history at the most. A key for one customer sees that customer's events; those of a batch are of no customer.
 
+Old events may be archived (`defray archive`, [retention](retention.md)), a year after they happened, say, and only when every
+endpoint was told of them. A cursor behind archived events is answered by 410 `archived`, whose `detail` names the event to
+go on from: nothing is skipped in silence. `after=0` begins at the oldest event that is kept. A replay of an archived event,
+or since a time before the archive's, is answered by the same.
+
 The feed never skips and never repeats. Ids are drawn before transactions commit, so event 8 may be seen before event 7.
 The feed waits: it ends at a horizon, the last id of which it is proven that every transaction that could have drawn an
 earlier one has ended. To find it, Defray notes the last id that was drawn, and then a transaction number drawn after it;

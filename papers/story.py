@@ -97,7 +97,10 @@ def moment(at: datetime, zone: ZoneInfo) -> str:
 def payment_line(status: PaymentStatus, zone: ZoneInfo) -> str:
     """One payment in one sentence."""
     total = for_people(status.total_minor, status.currency)
-    line = f"Payment {status.payment_id} of {total} by {status.method.replace('_', ' ')} {_STATES[status.state]}"
+    stands = _STATES[status.state]
+    if status.is_planned and status.run_on is not None:
+        stands = f"is planned for {status.run_on.isoformat()}"
+    line = f"Payment {status.payment_id} of {total} by {status.method.replace('_', ' ')} {stands}"
     if status.outcome_unknown:
         line += "; whether the card was charged is not known yet, and the gateway is being asked"
     if status.state == "posted":
@@ -266,6 +269,8 @@ def _dispute(dispute: DisputeStatus, zone: ZoneInfo) -> Section:
 
 
 def _history(story: Story, zone: ZoneInfo) -> Iterator[str]:
+    for manifest in story.archives:
+        yield f"Older events and evidence were archived: {manifest}"
     for event in story.events:
         why = f": {event.why}" if event.why else ""
         yield f"{moment(event.at, zone)}  {event.what.replace('.', ' ').replace('_', ' ')}, by {event.by}{why}"

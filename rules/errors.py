@@ -3,6 +3,7 @@
 DefrayError                what went wrong, and a hint how to mend it
 ├── RequestRefused         a request breaks rules: all its faults at once   (shown by the edge that took it)
 ├── NotFound               no such payment, invoice, customer, batch ...    (shown by the edge)
+│   └── Archived           it was moved out of the database                 (shown by the edge)
 ├── KeyReused              R15: an idempotency key with other content       (shown by the edge)
 ├── MoveRefused            a state does not allow what was asked            (shown by the edge)
 ├── Unreachable            the database or the broker does not answer      (shown by the edge: try again later)
@@ -54,6 +55,10 @@ class RequestRefused(DefrayError):
 
 class NotFound(DefrayError):
     """What was named does not exist."""
+
+
+class Archived(NotFound):
+    """What was named was moved out of the database, into an archive (docs/retention.md)."""
 
 
 class KeyReused(DefrayError):

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from books import admit
 from books.answers import UnderWay
 from rules.errors import (
+    Archived,
     CardUnavailable,
     DefrayError,
     Fault,
@@ -154,6 +155,13 @@ EXISTS: Final = Problem(
     "a customer or an invoice of this number was recorded before",
     "get it by its number",
 )
+ARCHIVED: Final = Problem(
+    "archived",
+    410,
+    "Archived",
+    "the event that is named, or events behind the cursor, were moved out of the database",
+    "begin at the event that `detail` names, or with `after=0` at the oldest that is kept; ask the office for the rest",
+)
 MOVE_REFUSED: Final = Problem(
     "state-refuses",
     409,
@@ -201,6 +209,7 @@ ALL: Final = (
     IN_FLIGHT,
     EXISTS,
     MOVE_REFUSED,
+    ARCHIVED,
     TOO_MANY,
     INTERNAL,
     UNAVAILABLE,
@@ -214,6 +223,7 @@ _OF_STATUS: Final = {
     404: NOT_FOUND,
     405: METHOD_NOT_ALLOWED,
     409: MOVE_REFUSED,
+    410: ARCHIVED,
     413: BODY_TOO_LARGE,
     415: MEDIA_TYPE,
     422: REFUSED,
@@ -222,6 +232,7 @@ _OF_STATUS: Final = {
     503: UNAVAILABLE,
 }
 _OF_ERROR: Final[tuple[tuple[type[DefrayError], Problem], ...]] = (
+    (Archived, ARCHIVED),
     (NotFound, NOT_FOUND),
     (UnderWay, IN_FLIGHT),
     (MoveRefused, MOVE_REFUSED),

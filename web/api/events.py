@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 
-from books import feed, lists
+from books import archive, feed, lists
 from rules.events import BY_NAME
 from web.api.access import Reader
 from web.api.requests import Asked, asking, one_of
@@ -22,12 +22,16 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 def listed(
     at: At, key: Reader, asked: Annotated[Asked, Depends(asking("customer", "type", of=_EVENT))]
 ) -> dict[str, Any]:
-    """Events after a cursor: `after` and `next` go on from here, now (`more`) or later; a page may be empty."""
+    """Events after a cursor: `after` and `next` go on from here, now (`more`) or later; a page may be empty.
+
+    A cursor behind which events were archived is refused (410); 0 begins at the oldest that is kept.
+    """
     kind = one_of(asked, "type", tuple(BY_NAME))
     number = asked.filters.get("customer")
     with at.engine.begin() as conn:
         feed.settle(conn)
     with at.reading() as (conn, _):
+        archive.check_cursor(conn, asked.page.after)
         customer_id = key.customer_id
         if number is not None:
             customer_id = lists.customer(conn, number if key.customer in (None, number) else "").id
