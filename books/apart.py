@@ -21,11 +21,14 @@ def each(
     """Write all rows within a savepoint, else each within one of its own; a refused row goes to `set_aside`.
 
     `set_aside` gets the row and the kind of error, never the error's text, which may hold what no log may show.
+    Raises the error where the connection is lost with it: nothing can be tried on it any more.
     """
     try:
         with conn.begin_nested():
             write(rows)
     except _REFUSALS as error:
+        if conn.invalidated:
+            raise
         if len(rows) == 1:
             set_aside(rows[0], type(error).__name__)
             return
