@@ -32,6 +32,7 @@ batches = Table(
     moment("created_at", nullable=False),
     words("created_by"),
     moment("tended_at"),  # when a lane last worked on it: the sweeper wakes it only when nobody does (D3)
+    words("traceparent", nullable=True),  # the request that submitted it, where traces are sent
     UniqueConstraint("caller", "idempotency_key"),
     CheckConstraint("state IN ('open', 'done')", name="state_known"),
 )
@@ -76,6 +77,7 @@ payments = Table(
     Column("attended", Boolean, nullable=False, server_default=text("false")),  # somebody was at the screen
     words("gateway", nullable=True),
     words("initiated_by", nullable=True),  # rules.initiators.Initiator; null: recorded before it was asked (C4)
+    words("traceparent", nullable=True),  # the request that asked for it alone, where traces are sent
     Column("run_on", Date),  # the business day before which it is not charged; null: as soon as it is recorded
     # where it stands
     words("state"),

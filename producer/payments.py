@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from books import admit, clock, kept_cards, plans, record
+from books import admit, clock, kept_cards, plans, record, traced
 from books.claim import Step
 from books.preview import Preview, preview
 from producer.receipts import BatchReceipt, RefusedRows
@@ -23,6 +24,7 @@ from rules.charging import WhenOwedLess
 from rules.errors import Fault, KeyReused, RequestRefused
 from rules.methods import check_card_use
 from rules.requests import PaymentRequest, check
+from telemetry import traces
 from vault import SealedCard, Vault
 
 GROUP_REQUESTS: Final = 1_000
@@ -33,6 +35,8 @@ GROUP_NAMES: Final = 20_000
 
 LANE_PAYMENTS: Final = 100
 """Payments for which one more lane is worth its message."""
+
+_log = logging.getLogger(__name__)
 
 _REMOVED: Final = Fault("card_token", "", "the card is not kept any more", "Enter the card again, or choose another")
 
@@ -152,6 +156,8 @@ class Producer:
             if refusals := admit.admit(conn, fresh, allow_unknown=allow_unknown):
                 raise RequestRefused([refusal.fault for refusal in refusals])
             admit.announce(conn, fresh, now, by)
+            if request_part := traces.kept():
+                traced.keep_payment(conn, outcome.payment_id, request_part)
             if allow_unknown:
                 admit.announce_although_unknown(conn, fresh, now, by)
             if request.run_on:
@@ -160,6 +166,7 @@ class Producer:
                 self._settle_card(conn, outcome, request.card_token, once, keep_card, now, by)
             if then is not None:
                 then(conn, outcome.payment_id)
+        _log.info("payment recorded", extra={"payment": outcome.payment_id, "step": outcome.step})
         if request.run_on is None:
             self._wake.payment(outcome.payment_id, outcome.step)
         return outcome
@@ -205,6 +212,8 @@ class Producer:
                 first(conn)
             now, today = self._moment(conn)
             batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
+            if request_part := traces.kept():
+                traced.keep_batch(conn, batch_id, request_part)
             origin = record.Origin(caller, by, batch_id)
             taking = _Taking(conn, self._vault, self._route, origin, now, today, self._when_owed_less)
             for group in _groups(rows):
@@ -217,6 +226,7 @@ class Producer:
         if not taken:
             known = self.find_batch(caller, idempotency_key)
             return BatchReceipt(known, 0, taking.repeated, refused.count, refused.in_order())
+        _log.info("batch recorded", extra={"batch": batch_id, "counts": {"recorded": recorded}})
         for step, count in sorted(taking.steps.items()):
             self._wake.batch(batch_id, step, min(self._lanes, -(-count // LANE_PAYMENTS)))
         return BatchReceipt(batch_id, recorded, taking.repeated, refused.count, refused.in_order())

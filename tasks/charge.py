@@ -10,7 +10,7 @@ from typing import Final
 from celery import shared_task
 from sqlalchemy import Connection
 
-from books import charge, claim, outcome
+from books import charge, claim, outcome, traced
 from books.charge import Begun
 from books.history import tell
 from books.outcome import Heard
@@ -122,12 +122,14 @@ def _begin(context: Context, scope: claim.Scope, most: int, window: Window[Begun
     """Commit sales as `started`, then hand them to the window."""
     context.breakers.rests()  # asks Redis now, if at all, and not while customers are locked
     send_by = context.send_by()
+    task = traces.current()
     with traces.part("begin") as part, context.transaction() as (conn, now):
         begun, tally = charge.begin(conn, scope, most, context.terms, now, BY, context.breakers)
         cards = opened(context, conn, begun, now)
         context.forget(conn, tally)
-        if part:
+        if part and task:
             part.say(begun=len(begun))
+            task.link(traced.asked(conn, [sale.payment_id for sale in begun]))
     context.guard.sent(sale.transaction_id for sale in begun)
     calls_to_make, unsent = sales(context, begun, cards, send_by)
     for sale, call in calls_to_make:

@@ -17,7 +17,6 @@ try:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
     from opentelemetry.trace import (
-        Link,
         NonRecordingSpan,
         Span,
         SpanContext,
@@ -69,6 +68,11 @@ class Sent:
         """Set attributes."""
         self._span.set_attributes(facts)
 
+    def link(self, parents: Iterable[Parent]) -> None:
+        """Link it to spans of other traces."""
+        for parent in parents:
+            self._span.add_link(_context(parent))
+
     def failed(self, why: str) -> None:
         """Mark it as failed."""
         self._span.set_status(Status(StatusCode.ERROR, why))
@@ -92,14 +96,10 @@ class Export:
         self._provider.add_span_processor(BatchSpanProcessor(self._told))
         self._tracer = self._provider.get_tracer("defray")
 
-    def begun(self, name: str, kind: Kind, parent: Parent | None, links: Iterable[Parent]) -> Sent:
+    def begun(self, name: str, kind: Kind, parent: Parent | None) -> Sent:
         """A span that begins now."""
         above = set_span_in_context(NonRecordingSpan(_context(parent))) if parent else set_span_in_context(_NOTHING)
-        return Sent(
-            self._tracer.start_span(
-                name, context=above, kind=_KINDS[kind], links=[Link(_context(linked)) for linked in links]
-            )
-        )
+        return Sent(self._tracer.start_span(name, context=above, kind=_KINDS[kind]))
 
     def end(self) -> None:
         """Send what is left, unless the collector was away just now."""

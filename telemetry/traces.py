@@ -44,7 +44,7 @@ def parse(traceparent: object) -> Parent | None:
 class Span:
     """A part of the work. `goes_on`: it has a parent; `led_on`: something else may know it as its own."""
 
-    __slots__ = ("_sent", "goes_on", "led_on", "sampled", "span_id", "trace_id")
+    __slots__ = ("_linked", "_sent", "goes_on", "led_on", "sampled", "span_id", "trace_id")
 
     def __init__(self, trace_id: str, span_id: str, sampled: bool, goes_on: bool, sent: otlp.Sent | None) -> None:
         self.trace_id = trace_id
@@ -53,6 +53,7 @@ class Span:
         self.goes_on = goes_on
         self.led_on = False
         self._sent = sent
+        self._linked: set[Parent] = set()
 
     @property
     def traceparent(self) -> str:
@@ -75,6 +76,13 @@ class Span:
         if self._sent:
             facts: dict[str, Said] = {"http.request.method": method, "http.response.status_code": status}
             self._sent.say(facts | ({"http.route": route} if route else {}))
+
+    def link(self, traceparents: Iterable[str]) -> None:
+        """It does what these other parts asked for; each is linked once, and its own trace is not."""
+        parents = filter(None, map(parse, traceparents))
+        if self._sent and (new := {one for one in parents if one.trace_id != self.trace_id} - self._linked):
+            self._linked |= new
+            self._sent.link(new)
 
     def failed(self, why: str) -> None:
         """It ended by an error: its kind, never its words."""
@@ -139,7 +147,7 @@ def kept() -> str | None:
 
 def enter(name: str, kind: Kind, came_from: Parent | None = None) -> Span:
     """Begin what no other part in this process began: a request, a task. It is the present one until `leave`."""
-    span = _begun(name, kind, came_from, ())
+    span = _begun(name, kind, came_from)
     _present.set(span)
     return span
 
@@ -150,13 +158,13 @@ def leave() -> None:
 
 
 @contextmanager
-def part(name: str, kind: Kind = "internal", links: Iterable[Parent] = (), **said: Said) -> Iterator[Span | None]:
+def part(name: str, kind: Kind = "internal", **said: Said) -> Iterator[Span | None]:
     """A part of the present one, over the block; None, and no more than that, where no spans are sent."""
     present = _present.get()
     if not _exports or present is None:
         yield None
         return
-    span = below(present, name, kind, links, **said)
+    span = below(present, name, kind, **said)
     token = _present.set(span)
     try:
         yield span
@@ -168,18 +176,18 @@ def part(name: str, kind: Kind = "internal", links: Iterable[Parent] = (), **sai
         span.end()
 
 
-def below(present: Span, name: str, kind: Kind, links: Iterable[Parent] = (), **said: Said) -> Span:
+def below(present: Span, name: str, kind: Kind, **said: Said) -> Span:
     """A part of another one, to be ended by its caller: for work that goes on beside."""
     present.led_on = True
-    span = _begun(name, kind, Parent(present.trace_id, present.span_id, present.sampled), links)
+    span = _begun(name, kind, Parent(present.trace_id, present.span_id, present.sampled))
     span.say(**said)
     return span
 
 
-def _begun(name: str, kind: Kind, parent: Parent | None, links: Iterable[Parent]) -> Span:
+def _begun(name: str, kind: Kind, parent: Parent | None) -> Span:
     goes_on = parent is not None
     if _exports:
-        begun = _exports[0].begun(name, kind, parent, links)
+        begun = _exports[0].begun(name, kind, parent)
         return Span(begun.trace_id, begun.span_id, begun.sampled, goes_on, begun)
     trace_id = parent.trace_id if parent else secrets.token_hex(16)
     return Span(trace_id, secrets.token_hex(8), False, goes_on, None)

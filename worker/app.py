@@ -59,6 +59,7 @@ def _end(**_signal: Any) -> None:
     traces.end()
 
 
+signals.celeryd_init.connect(_configure_logs)  # what is warned of before Celery sets up its logs is a line, too
 signals.setup_logging.connect(_configure_logs)
 signals.worker_init.connect(_check_servers)
 signals.celeryd_init.connect(_let_others_go_first)

@@ -5,6 +5,7 @@ Only what a container would give is put in its place: the folders of secrets and
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -162,3 +163,6 @@ def test_commands_of_the_compose_file(compose: Compose, plant: Plant) -> None:
     assert plant.sandbox.client.charges().keys() == {"payflow", "plugnpay"}
     plant.check()
     plant.drain()
+    for one in started:
+        lines = [line for line in one.output.splitlines() if line not in ("", "worker: Warm shutdown (MainProcess)")]
+        assert all({"timestamp", "level", "event"} <= json.loads(line).keys() for line in lines), one.name
