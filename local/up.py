@@ -177,7 +177,7 @@ def processes(place: topology.Place, environment: Mapping[str, str]) -> list[top
         *(() if has_own_gateways(environment) else (topology.sandbox(place),)),
         *topology.workers(),
         topology.beat(place),
-        topology.flower(place, password_file),
+        _flower(place, password_file, environment),
         _console(place, environment),
     ]
     if (environment.get("DEFRAY_LOG_LEVEL") or "INFO") in ("DEBUG", "INFO"):
@@ -189,8 +189,15 @@ def processes(place: topology.Place, environment: Mapping[str, str]) -> list[top
 def _console(place: topology.Place, environment: Mapping[str, str]) -> topology.Process:
     """The console where one wants it, with links to this Flower unless to another one."""
     web = topology.web(replace(place, address=environment.get("DEFRAY_WEB_ADDRESS") or place.address))
-    flower = environment.get("DEFRAY_WEB_FLOWER_URL") or _flower(place)
+    flower = environment.get("DEFRAY_WEB_FLOWER_URL") or _flower_url(place)
     return replace(web, environment={**web.environment, "DEFRAY_WEB_FLOWER_URL": flower})
+
+
+def _flower(place: topology.Place, password_file: Path, environment: Mapping[str, str]) -> topology.Process:
+    """Flower, with links to this console unless to another one."""
+    flower = topology.flower(place, password_file)
+    console = environment.get("DEFRAY_WEB_URL") or _web_url(place)
+    return replace(flower, environment={**flower.environment, "DEFRAY_WEB_URL": console})
 
 
 def start(supervisor: Supervisor, wanted: Iterable[topology.Process], say: Say) -> None:
@@ -206,15 +213,19 @@ def flower_password_file(home: Path) -> Path:
     return home / "flower.password"
 
 
-def _flower(place: topology.Place) -> str:
+def _flower_url(place: topology.Place) -> str:
     return f"http://{LOOPBACK}:{place.flower_port}"
+
+
+def _web_url(place: topology.Place) -> str:
+    return f"http://{LOOPBACK}:{place.web_port}"
 
 
 def addresses(place: topology.Place, environment: Mapping[str, str]) -> dict[str, str]:
     """What a person opens in a browser."""
-    flower = _flower(place)
+    flower = _flower_url(place)
     found = {
-        "Console": f"http://{LOOPBACK}:{place.web_port}/",
+        "Console": f"{_web_url(place)}/",
         "Flower": f"{flower} (user {FLOWER_USER}, password in {flower_password_file(place.home)})",
     }
     if not has_own_gateways(environment):

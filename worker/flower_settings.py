@@ -1,19 +1,18 @@
-"""Flower's settings, read by Flower itself (`--conf`): never without a password, and that in no argument."""
+"""Flower's settings, read by Flower itself (`--conf`), which has defined its options by then."""
 
 import os
 import sys
 
+import flower.urls
+from tornado.options import options
+
 import settings
+from rules.errors import SettingsError
+from worker import flower_options, flower_pages
 
-FLOWER_USER = "defray"
-
-_password = settings.load(os.environ).flower_password
-if not _password:
-    sys.exit(
-        "Flower needs a password: write one into a file of mode 0600, and name that in DEFRAY_FLOWER_PASSWORD_FILE"
-    )
-
-basic_auth = [f"{FLOWER_USER}:{_password}"]
-
-# What an operator asks: which work, of which batch or payment, what came of it.
-tasks_columns = "name,kwargs,result,state,received,runtime,worker"
+_settings = settings.load(os.environ)
+try:
+    globals().update(flower_options.chosen(_settings, options.address))
+except SettingsError as refusal:
+    sys.exit(str(refusal))
+flower.urls.settings["template_loader"] = flower_pages.pages(_settings.web_url)

@@ -101,6 +101,14 @@ def test_the_console_links_to_flower(tmp_path: Path) -> None:
         assert web.environment["DEFRAY_WEB_FLOWER_URL"] == leads
 
 
+def test_flower_links_to_the_console(tmp_path: Path) -> None:
+    """Flower leads back to the console that is started with it, or to the one that is named."""
+    elsewhere = "https://pay.example"
+    for given, leads in (({}, "http://127.0.0.1:8000"), ({"DEFRAY_WEB_URL": elsewhere}, elsewhere)):
+        [flower] = [one for one in up.processes(topology.Place(tmp_path), given) if one.name == "flower"]
+        assert flower.environment["DEFRAY_WEB_URL"] == leads
+
+
 def test_gateways_are_the_sandbox(tmp_path: Path) -> None:
     """Unless told otherwise the gateways are the sandbox, at its own paths and with its own accounts."""
     found = up.gateways(topology.Place(tmp_path, sandbox_port=18181), {})

@@ -176,7 +176,11 @@ def office(shared_servers: servers.Servers, tmp_path_factory: pytest.TempPathFac
         sandbox = parts.enter_context(client.start(any_amount=True))
         _hire(engine)
         port = free_port()
-        told = {**environment(sandbox, url, broker.url, folder), "DEFRAY_WEB_PORT": str(port)}
+        told = {
+            **environment(sandbox, url, broker.url, folder),
+            "DEFRAY_WEB_PORT": str(port),
+            "DEFRAY_WEB_FLOWER_URL": f"http://127.0.0.1:{free_port()}",  # a story that needs it starts it there
+        }
         worker = (*CELERY, "worker", "--queues", EVERY_QUEUE, "--concurrency", "2", "-n", "stories@%h")
         beat = (*CELERY, "beat", "--schedule", str(folder / "beat-schedule"))
         running = {
