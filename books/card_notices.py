@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from books.history import tell
 from books.outbox import Became, Outbox
-from rules.card_expiry import MailTo, Notice, spans
+from rules.card_expiry import MailTo, Month, Notice, spans
 from rules.cards import expires_before
 from rules.emails import check_email
 
@@ -68,10 +68,7 @@ def tell_of(
     for span in spans(today, days):
         asked = {
             "notice": span.notice.value,
-            "first_year": span.first[0],
-            "first_month": span.first[1],
-            "last_year": span.last[0],
-            "last_month": span.last[1],
+            **_months(span.first, span.last),
             "mail_to": mail_to.value,
             "mailed": mail_to is not MailTo.NOBODY,
             "domain": domain,
@@ -83,6 +80,34 @@ def tell_of(
         cards += found.told
         more = more or found.looked_at == most
     return Told(cards, more)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A kept card that expires soon, and whose it is."""
+
+    customer_id: int
+    customer: str
+    customer_name: str
+    brand: str
+    last_four: str
+    exp_month: int
+    exp_year: int
+
+
+_EXPIRING = text("""
+    SELECT k.customer_id, c.number AS customer, c.name AS customer_name, k.brand, k.last_four, k.exp_month, k.exp_year
+    FROM kept_cards k JOIN customers c ON c.id = k.customer_id
+    WHERE k.removed_at IS NULL
+      AND (k.exp_year, k.exp_month) >= (CAST(:first_year AS integer), CAST(:first_month AS integer))
+      AND (k.exp_year, k.exp_month) <= (CAST(:last_year AS integer), CAST(:last_month AS integer))
+    ORDER BY k.exp_year, k.exp_month, k.id LIMIT :most""")
+
+
+def expiring(conn: Connection, first: Month, last: Month, most: int) -> list[Expiring]:
+    """At most so many kept cards that expire in these months, the earliest first."""
+    asked = {**_months(first, last), "most": most}
+    return [Expiring(**row._mapping) for row in conn.execute(_EXPIRING, asked)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +165,10 @@ def letter(conn: Connection, claimed: Claimed, today: date) -> Letter | None:
         exp_year=row.exp_year,
         notice=Notice(row.notice),
     )
+
+
+def _months(first: Month, last: Month) -> dict[str, int]:
+    return {"first_year": first[0], "first_month": first[1], "last_year": last[0], "last_month": last[1]}
 
 
 def finish(conn: Connection, claimed: Claimed, became: Became, said: str, now: datetime, by: str) -> str | None:

@@ -39,13 +39,18 @@ class Span:
     last: Month
 
 
-def spans(today: date, days: int) -> Iterator[Span]:
-    """What is due on a business day; `days` before a month begins its cards expire soon, with none they never do."""
-    now = (today.year, today.month)
-    yield Span(Notice.LAST_MONTH, now, now)
+def expire_soon(today: date, days: int) -> tuple[Month, Month]:
+    """The first and the last month of the cards that expire soon; `days` before it begins the last one comes in."""
     ahead = today + timedelta(days=days)
-    if (ahead.year, ahead.month) > now:
-        yield Span(Notice.SOON, _after(now), (ahead.year, ahead.month))
+    return (today.year, today.month), (ahead.year, ahead.month)
+
+
+def spans(today: date, days: int) -> Iterator[Span]:
+    """What is due on a business day; with no `days` there is no notice before the last month."""
+    now, last = expire_soon(today, days)
+    yield Span(Notice.LAST_MONTH, now, now)
+    if last > now:
+        yield Span(Notice.SOON, _after(now), last)
 
 
 def notice(exp_month: int, exp_year: int, today: date, days: int) -> Notice | None:

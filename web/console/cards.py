@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from books import account, kept_cards
+from rules.card_expiry import notice
 from rules.cards import expires_before
 from web.office import At, Id
 from web.pages import go, page
@@ -21,8 +22,10 @@ def window(request: Request, at: At, user: Clerk, customer_id: Id) -> Response:
         customer = account.customer(conn, customer_id)
         cards = kept_cards.of_customer(conn, customer_id)
     today = at.today(now)
+    days = at.settings.card_expiry_days
     expired = {one.id for one in cards if expires_before(one.exp_month, one.exp_year, today)}
-    return page(request, "console/cards.html", customer=customer, cards=cards, expired=expired)
+    soon = {one.id for one in cards if notice(one.exp_month, one.exp_year, today, days)}
+    return page(request, "console/cards.html", customer=customer, cards=cards, expired=expired, soon=soon)
 
 
 @router.post("/console/customers/{customer_id}/cards/{card_id}/remove")

@@ -7,8 +7,9 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from books import waiting
+from books import card_notices, waiting
 from books.waiting import Kind
+from rules.card_expiry import expire_soon
 from rules.people import Role
 from web.office import At
 from web.pages import page
@@ -17,7 +18,7 @@ from web.rights import Clerk
 router = APIRouter(include_in_schema=False)
 
 MOST: Final = 100
-"""Payments shown of each kind; what is left out comes when these were dealt with."""
+"""Payments shown of each kind, and cards; what is left out comes when these were dealt with."""
 
 WORDS: Final = {
     Kind.UNKNOWN: (
@@ -55,8 +56,17 @@ WORDS: Final = {
 
 @router.get("/console/waiting")
 def window(request: Request, at: At, user: Clerk) -> Response:
-    """All of it, by what is to be done, the oldest first."""
+    """All of it, by what is to be done, the oldest first; and the kept cards that expire soon."""
     with at.reading() as (conn, now):
         groups = waiting.waiting(conn, now, MOST)
-    acts = user.role.may(Role.SUPERVISOR)
-    return page(request, "console/waiting.html", groups=groups, words=WORDS, acts=acts)
+        months = expire_soon(at.today(now), at.settings.card_expiry_days)
+        cards = card_notices.expiring(conn, *months, MOST + 1)
+    return page(
+        request,
+        "console/waiting.html",
+        groups=groups,
+        words=WORDS,
+        acts=user.role.may(Role.SUPERVISOR),
+        cards=cards[:MOST],
+        more_cards=len(cards) > MOST,
+    )
