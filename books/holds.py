@@ -8,15 +8,17 @@ since what it would ask for is to be computed on the day.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from books import claim
 from books.history import tell
-from rules.errors import MoveRefused
+from rules.calendar import begins, business_day
+from rules.errors import Fault, MoveRefused, RequestRefused
 
+HOLD_MAX: Final = timedelta(days=3653)
 WAITS: Final = "waits: the customer is on hold"
 """The reason that a waiting payment shows."""
 
@@ -56,10 +58,16 @@ def of_customer(conn: Connection, customer_id: int, now: datetime) -> Hold | Non
     return None if row is None else Hold(**row._mapping)
 
 
-def place(conn: Connection, customer_id: int, reason: str, until: datetime | None, now: datetime, by: str) -> None:
-    """Put a customer on hold, in place of a hold that stands. Raises MoveRefused where it would be over by now."""
-    if until is not None and until <= now:
-        raise MoveRefused("The hold would have ended already.", "Give a later end, or none.")
+def place(
+    conn: Connection, customer_id: int, reason: str, last_day: date | None, zone: tzinfo, now: datetime, by: str
+) -> None:
+    """Put a customer on hold to the end of a business day, or until it is lifted; in place of a hold that stands.
+
+    Raises RequestRefused where it would be over by now, or would last for longer than HOLD_MAX.
+    """
+    if last_day is not None and not business_day(now, zone) <= last_day <= business_day(now + HOLD_MAX, zone):
+        raise RequestRefused([Fault("until", last_day.isoformat(), "not within ten years from today", "Give another")])
+    until = None if last_day is None else begins(last_day + timedelta(days=1), zone)
     claim.customers(conn, [customer_id])
     conn.execute(_END, {"customer_id": customer_id, "now": now, "by": by})
     conn.execute(_PLACE, {"customer_id": customer_id, "reason": reason, "until": until, "now": now, "by": by})

@@ -90,6 +90,8 @@ def _asked(
 )
 @click.option("--when-owed-less", metavar="POLICY", help="charge_reduced, ask or charge_all.")
 @click.option("--card-token", metavar="TOKEN", help="A card that the vault has; else it is asked for.")
+@click.option("--keep-card", is_flag=True, help="The customer agreed that the card is kept for later payments.")
+@click.option("--on", "run_on", metavar="YYYY-MM-DD", help="Charge the card on this later day, and not before.")
 @click.option("--key", metavar="KEY", help="The idempotency key; drawn and shown unless given.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the outcome.")
 @click.option(
@@ -118,6 +120,8 @@ def pay(
     although_unknown: bool,
     when_owed_less: str | None,
     card_token: str | None,
+    keep_card: bool,
+    run_on: str | None,
     key: str | None,
     no_wait: bool,
     seconds: int,
@@ -148,10 +152,14 @@ def pay(
             "allow_overlap": allow_overlap,
             "when_owed_less": when_owed_less or at.settings.when_owed_less.value,
             "card_token": card_token,
+            "run_on": run_on,
         }
         if not key:
             note(f"Idempotency key: {drawn}")
-        recorded = at.producer().pay(asked, card, caller=CALLER, by=by, allow_unknown=although_unknown, attended=True)
+        recorded = at.producer().pay(
+            asked, card, caller=CALLER, by=by, keep_card=keep_card, allow_unknown=although_unknown, attended=True
+        )
+        _warn_of_hold(at, customer)
         status = wait_for(at, recorded.payment_id, 0 if no_wait else seconds)
     _tell_outcome(status, drawn, recorded.new, at.settings.business_time_zone)
     code = _exit_code(status, no_wait)
@@ -159,15 +167,25 @@ def pay(
         click.get_current_context().exit(code)
 
 
+def _warn_of_hold(at: Office, customer: str) -> None:
+    from books import holds, lists
+    from papers.schedules import held
+
+    with at.reading() as (conn, now):
+        hold = holds.of_customer(conn, lists.customer(conn, customer).id, now)
+    if hold is not None:
+        note(held(hold, at.settings.business_time_zone))
+
+
 def _exit_code(status: PaymentStatus, no_wait: bool) -> int:
-    if no_wait or status.state == "posted":
+    if no_wait or status.state == "posted" or status.is_planned:
         return 0
     return NO_OUTCOME_YET if is_moving(status) or status.outcome_unknown else REFUSED
 
 
 def is_moving(status: PaymentStatus) -> bool:
     """Whether something will become of the payment within seconds."""
-    return status.state in {"requested", "charging"} and not status.outcome_unknown
+    return status.state in {"requested", "charging"} and not (status.outcome_unknown or status.is_planned)
 
 
 def wait_for(at: Office, payment_id: int, seconds: float) -> PaymentStatus:

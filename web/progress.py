@@ -36,6 +36,8 @@ ASKED_EVERY: Final = 10.0
 
 _STEPS: Final = {
     "payment.requested": "Recorded",
+    "payment.scheduled": "Planned for a later day: the card is charged then, and not before",
+    "payment.moved": "Planned for another day",
     "payment.charging": "Calling the gateway …",
     "sale.failed": "The charge was certainly not made",
     "sale.review": "The gateway holds it for review",

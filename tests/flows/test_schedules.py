@@ -439,10 +439,10 @@ def test_a_restored_database_runs_no_date_of_before(house: House) -> None:
 # ---- holds ----------------------------------------------------------------------------------------------------------
 
 
-def hold(house: House, customer: str = "C-1", **ends: float) -> int:
-    customer_id = int(house.row("SELECT id FROM customers WHERE number = :number", number=customer).id)
+def hold(house: House, last_day: date | None = None) -> int:
+    customer_id = int(house.row("SELECT id FROM customers WHERE number = 'C-1'").id)
     with house.context.transaction() as (conn, now):
-        holds.place(conn, customer_id, "moved away", now + timedelta(**ends) if ends else None, now, "sue")
+        holds.place(conn, customer_id, "moved away", last_day, house.context.terms.zone, now, "sue")
     return customer_id
 
 
@@ -479,19 +479,23 @@ def test_a_hold_lets_nothing_be_charged_by_itself(house: House) -> None:
 
 
 def test_a_hold_ends_by_itself_and_is_replaced(house: House) -> None:
-    """Its end is kept to the minute; the one that is placed last counts."""
+    """It ends with a day of the business, to the minute; the one that is placed last counts."""
     token = keep(house)
     hold(house)
-    customer = hold(house, minutes=30)
+    last_day = today(house) + DAY
+    customer = hold(house, last_day)
     waits = house.pay(500, card_token=token, invoices=["B"])
     house.work()
     assert house.state(waits) == "requested"
-    house.advance(minutes=31)
+    until_day(house, last_day + DAY, seconds=-60)
+    house.work()
+    assert house.state(waits) == "requested"
+    until_day(house, last_day + DAY)
     house.work()
     assert house.state(waits) == "posted"
     with house.context.transaction() as (conn, now):
         assert holds.of_customer(conn, customer, now) is None
     with house.context.transaction() as (conn, now), pytest.raises(MoveRefused, match="not on hold"):
         holds.lift(conn, customer, now, "sue")
-    with pytest.raises(MoveRefused, match="ended already"):
-        hold(house, minutes=-1)
+    with pytest.raises(RequestRefused, match="not within ten years"):
+        hold(house, last_day)
