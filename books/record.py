@@ -87,13 +87,18 @@ _OPEN_BATCH = text("""
     ON CONFLICT (caller, idempotency_key) DO UPDATE SET state = 'open' RETURNING id""")
 
 
+# Two files that bring the same keys in another order would wait for each other.
+_ONE_FILE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('defray batches of ' || :caller, 0))")
+
+
 def find_batch(conn: Connection, caller: str, key: str) -> int | None:
     """The batch that this caller handed in under this key, if there is one."""
     return conn.execute(_FIND_BATCH, {"caller": caller, "key": key}).scalar_one_or_none()
 
 
 def open_batch(conn: Connection, caller: str, key: str, label: str, now: datetime, by: str) -> int:
-    """The batch of this key, made now or before, open for payments."""
+    """The batch of this key, made now or before, open for payments; a caller's batches are recorded one by one."""
+    conn.execute(_ONE_FILE_AT_A_TIME, {"caller": caller})
     batch = {"caller": caller, "key": key, "label": label, "now": now, "by": by}
     return cast(int, conn.execute(_OPEN_BATCH, batch).scalar_one())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -86,6 +87,32 @@ def test_the_same_is_recorded_at_once_in_another_order(built: Stage, what: str) 
             until_waiting(built, lambda waiting: waiting == len(both))
             holder.rollback()
         assert sorted(sum(one.result(30)) for one in both) == [0, 3]
+    assert built.deadlocks() == before
+
+
+def test_two_files_bring_the_same_keys_in_another_order(built: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R15, B3: the second of a caller's files begins when the first is recorded, and finds its payments: no ring."""
+    monkeypatch.setattr("producer.payments.GROUP_REQUESTS", 1)
+    copy = new_copy(built, built.producer.keep_cards([VISA])[0].token)
+    before = built.deadlocks()
+    begun = Event()
+
+    def rows(keys: str) -> Iterator[Mapping[str, object]]:
+        for key in keys:
+            if begun.is_set() and keys == "AZ":
+                until_waiting(built, lambda waiting: waiting > 0)
+            yield copy.request(key, "check", 100)
+            begun.set()
+
+    def hand_in(keys: str) -> int:
+        told = {"label": keys, "caller": "race", "idempotency_key": copy.key(keys), "by": "ann"}
+        return built.producer.submit(rows(keys), **told).recorded  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(hand_in, "AZ")
+        assert begun.wait(30)
+        second = threads.submit(hand_in, "ZA")
+        assert (first.result(30), second.result(30)) == (2, 0)
     assert built.deadlocks() == before
 
 
