@@ -65,6 +65,14 @@ def test_same_command(process: topology.Process) -> None:
     assert "memory" in found["resources"]["limits"]
 
 
+def test_flower_keeps_its_state() -> None:
+    """What Flower has seen lies on a volume of its own, where one pod writes."""
+    found = container(PROCESSES[6])
+    (given,) = found["env"]
+    (mounted,) = found["volumeMounts"]
+    assert settings.load({given["name"]: given["value"]}).flower_folder.parent == Path(mounted["mountPath"])
+
+
 def test_environment_is_one_that_defray_starts_with() -> None:
     """The settings and files that every pod gets are understood, and every secret file is one that is mounted."""
     patches = [MANIFESTS / "patches" / name for name in ("every-pod.yaml", "with-keys.yaml")]

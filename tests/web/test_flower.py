@@ -44,7 +44,8 @@ def found(address: str) -> list[str]:
 def test_searched_for_a_batch_or_a_payment() -> None:
     """Flower's list shows the tasks of that batch or payment, and no others."""
     assert found(tasks_of_batch(FLOWER, 7)) == ["seven"]
-    assert found(tasks_of_payment(f"{FLOWER}/", 7)) == ["single"]
+    assert found(tasks_of_payment(f"{FLOWER}/", 7, None)) == ["single"]
+    assert sorted(found(tasks_of_payment(FLOWER, 7, 70))) == ["seventy", "single"]
     assert tasks_of_batch("", 7) == ""
 
 
@@ -56,12 +57,13 @@ def watched(settings: Settings, office_people: None) -> Iterator[Visitor]:
 
 
 @pytest.mark.parametrize(("name", "links"), [("ann", 0), ("sue", 2)])
-def test_for_who_supervises(house: House, watched: Visitor, name: str, links: int) -> None:
+@pytest.mark.parametrize("window", ["", "/progress"])
+def test_for_who_supervises(house: House, watched: Visitor, window: str, name: str, links: int) -> None:
     """Where Flower's address is set, a supervisor is led there; a clerk has no use for it."""
     watched.log_in(name)
     house.bill("C-1", {"A-1": 1250})
     payment = house.pay(1250, card())
-    page = watched.get(f"/console/payments/{payment}/progress").text
+    page = watched.get(f"/console/payments/{payment}{window}").text
     assert len(re.findall(f'href="{FLOWER}', page)) == links
 
 

@@ -27,6 +27,7 @@ from rules.errors import Fault, MoveRefused, RequestRefused
 from rules.outcomes import DeclineClass
 from rules.people import Role, within
 from rules.requests import check_words
+from web.flower import tasks_of_payment
 from web.office import At, Id, Office
 from web.pages import page
 from web.rights import Clerk
@@ -108,6 +109,8 @@ def shown(
         to_decide = _to_decide(conn, story, user)
         charged = story.payment.charged_minor is not None
         charge = refunding.charge(conn, payment_id) if charged else None
+    supervises = user.role.may(Role.SUPERVISOR)
+    flower = at.settings.web_flower_url if supervises else ""
     said = {name: "" if looks_like_card_number(value) else value for name, value in (form or {}).items()}
     return page(
         request,
@@ -119,7 +122,8 @@ def shown(
         decide=to_decide,
         charge=charge,
         decline=_decline(story),
-        supervises=user.role.may(Role.SUPERVISOR),
+        supervises=supervises,
+        tasks=tasks_of_payment(flower, payment_id, story.payment.batch_id),
         cancellable=story.payment.state in CAN_BE_CANCELLED and not story.payment.cancel_wish_by,
         form=said,
         faults=faults,

@@ -12,7 +12,7 @@ from books import follow, follow_ups, views
 from books.follow import Standing
 from books.people import User
 from rules.people import Role
-from web.flower import tasks_of_batch, tasks_of_payment
+from web.flower import tasks_of_payment
 from web.office import At, Id, Office
 from web.pages import go, page
 from web.progress import last_seen, leads, of_batch, of_payment, step_words, stream, words
@@ -80,9 +80,7 @@ def _seen(at: Office, payment_id: int, user: str) -> None:
 def _tasks(at: Office, user: User, payment_id: int, standing: Standing) -> str:
     """What works on it, in Flower, for who supervises."""
     flower = at.settings.web_flower_url if user.role.may(Role.SUPERVISOR) else ""
-    if standing.batch_id is None:
-        return tasks_of_payment(flower, payment_id)
-    return tasks_of_batch(flower, standing.batch_id)
+    return tasks_of_payment(flower, payment_id, standing.batch_id)
 
 
 def _may(request: Request, at: Office) -> Callable[[], bool]:
