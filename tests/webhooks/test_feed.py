@@ -190,7 +190,9 @@ def test_written_after_its_subject(house: House) -> None:
         house.sweep()
     told = house.rows("SELECT what, customer_id, batch_id FROM events ORDER BY id")
     public = {row.what for row in told if row.what in BY_WHAT}
-    by_the_clock = {what for what in BY_WHAT if what.startswith(("schedule.", "customer.", "payment.scheduled"))}
+    by_the_clock = {
+        what for what in BY_WHAT if what.startswith(("card.", "schedule.", "customer.", "payment.scheduled"))
+    }
     elsewhere = {"payment.moved", "payment.retrying", "payment.review", "reversal.failed", "reversal.refunded"}
     assert set(BY_WHAT) - public - by_the_clock <= elsewhere
     assert [row for row in told if row.what in BY_WHAT and row.customer_id is None and row.batch_id is None] == []
