@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 OF_LATE: Final = timedelta(seconds=15)
 """The speed is that of so long."""
 _STALE: Final = 4 * OF_LATE
+_SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = 60
 
 
@@ -27,7 +27,8 @@ class Speed:
         since, before = self._seen[0]
         if done <= before or now <= since or done >= of_all:
             return ""
-        rate = (done - before) / (now - since).total_seconds()
-        left = math.ceil((of_all - done) / rate)
+        span, parts = now - since, done - before
+        tenths = 10 * parts * _SECOND // span
+        left = -(-(of_all - done) * span // (parts * _SECOND))
         spelled = f"{left // _MINUTE:,} min {left % _MINUTE} s" if left >= _MINUTE else f"{left} s"
-        return f"{rate:,.1f} payments a second, about {spelled} left."
+        return f"{tenths // 10:,}.{tenths % 10} payments a second, about {spelled} left."
