@@ -75,11 +75,17 @@ _OTHERS: Final = (
     ("gateway_transactions", "inquire"),
     *(("reversals", step) for step in ("void", "confirm", "refund", "watch")),
     ("webhook_deliveries", "deliver"),
-    ("mails", "mail"),
     ("notices", "verify"),
 )
+_OF_MAILS: Final = f"""(
+    SELECT 'mail' AS step, {_OLDEST} AS oldest_seconds, count(*) AS waiting FROM (
+        (SELECT due_at FROM mails WHERE next_step = 'mail' ORDER BY due_at LIMIT :most)
+        UNION ALL
+        (SELECT due_at FROM card_notices WHERE next_step = 'mail' ORDER BY due_at LIMIT :most)) AS found)"""
 DUE = text(
-    " UNION ALL ".join([*map(_of_payments, ("post", "charge")), *(_due(table, step) for table, step in _OTHERS)])
+    " UNION ALL ".join(
+        [*map(_of_payments, ("post", "charge")), *(_due(table, step) for table, step in _OTHERS), _OF_MAILS]
+    )
 )
 UNKNOWN = text("""
     SELECT count(*) FROM (

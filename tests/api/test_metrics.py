@@ -127,7 +127,7 @@ FILL = """
                CASE WHEN n % 500 = 0 THEN 0 ELSE 100 END, CASE WHEN n % 500 = 0 THEN 'post' END,
                CASE WHEN n % 500 = 0 THEN now() END
         FROM generate_series(1, 40000) n;
-    ANALYZE customers, payments, gateway_transactions, reversals, webhook_deliveries, mails, notices;
+    ANALYZE customers, payments, gateway_transactions, reversals, webhook_deliveries, mails, card_notices, notices;
 """
 
 

@@ -1,12 +1,12 @@
-"""What beat starts: the sweeper, the retry run, and the forgetting of cards (D3, R16, C2)."""
+"""What beat starts: the sweeper, the retry run, the forgetting of cards, the look for those that expire (D3, R16, C2)."""
 
 from __future__ import annotations
 
 import celeryconfig
-from tasks import forget, retry, sweep
+from tasks import expiry, forget, retry, sweep
 
 
 def test_beat_starts_these_alone() -> None:
-    """D3, R16, C2: beat starts these three and nothing else."""
-    tasks = {sweep.run.name, retry.run.name, forget.run.name}
+    """D3, R16, C2: beat starts these four and nothing else."""
+    tasks = {sweep.run.name, retry.run.name, forget.run.name, expiry.run.name}
     assert {entry["task"] for entry in celeryconfig.beat_schedule.values()} == tasks
