@@ -1,8 +1,8 @@
 """One redactor for logs, tracebacks, SQL echo, Flower and stored answers (C3).
 
-Texts: whatever could be a card number is masked to its last four digits, and the values of keys with secret names are
-masked whole, their length tags left out. Mappings: only fields of an allow-list are kept, and those pass the redactor
-for texts.
+Texts: whatever could be a card number is masked to its last four digits; a run of digits to which a code or a date may
+be glued is masked whole, and so are the values of keys with secret names, their length tags left out. Mappings: only
+fields of an allow-list are kept, and those pass the redactor for texts.
 
 Our merchant references are 19 digits, and one in ten passes the check digit of cards by chance. They stay readable in
 evidence by one narrow door: `redact_mapping` keeps a value untouched where its field is listed in `references` and the
@@ -17,7 +17,14 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Final
 
-from rules.cards import Card, card_number_spans, digits_only, looks_like_card_number
+from rules.cards import (
+    CARD_DIGITS_MAX,
+    Card,
+    card_number_spans,
+    digits_only,
+    glued_card_spans,
+    looks_like_card_number,
+)
 from rules.errors import DefrayError
 
 MASK: Final = "***"
@@ -127,7 +134,7 @@ def _value_end(text: str, match: re.Match[str]) -> int:
 
 def _mask_numbers(text: str) -> str:
     merged: list[tuple[int, int]] = []
-    spans = sorted(card_number_spans(text))
+    spans = sorted([*card_number_spans(text), *glued_card_spans(text)])
     if not spans:
         return text
     for start, end in spans:
@@ -138,10 +145,16 @@ def _mask_numbers(text: str) -> str:
     parts: list[str] = []
     done = 0
     for start, end in merged:
-        last_four = digits_only(text[start:end]).replace(" ", "")[-4:]
-        parts += text[done:start], "*" * 12, last_four
+        parts += text[done:start], "*" * 12, _last_four(text[start:end])
         done = end
     return "".join([*parts, text[done:]])
+
+
+def _last_four(span: str) -> str:
+    """None of a run to which something may be glued: that may be the security code."""
+    digits = digits_only(span).replace(" ", "")
+    is_one_run = len(digits) == len(span)
+    return "" if is_one_run and (len(digits) > CARD_DIGITS_MAX or any(glued_card_spans(digits))) else digits[-4:]
 
 
 def _is_reference(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rules.cards import luhn_valid
+from rules.cards import glued_card_spans, luhn_valid
 from rules.errors import DefrayError
 from rules.redaction import redact_mapping, redact_text, refuse_card_data
 from tests.fuzz.files import NUMBER
@@ -25,6 +25,7 @@ def check(data: bytes) -> None:
     before, _, after = data[1:].decode("utf-8", "replace").partition(_HERE.decode())
     plain = redact_text(before + after)
     assert not [run for run in _RUN.findall(plain) if luhn_valid(run)], "a number is told"
+    assert not any(glued_card_spans(plain)), "a number with more behind it is told"
     if not _MADE_LONGER.search(plain) and "[" not in before + after:  # a wrong length tag takes what is behind it, once
         assert redact_text(plain) == plain, "redacted twice, it is another text"
     spelled = _SPELLED[data[0] % len(_SPELLED)]
