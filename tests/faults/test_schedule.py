@@ -1,4 +1,4 @@
-"""What beat starts: the sweeper, the retry run, the forgetting of cards, the look for those that expire (D3, R16, C2)."""
+"""What beat starts: the sweeper, the retry run, the forgetting of cards, the look for expiring ones (D3, R16, C2)."""
 
 from __future__ import annotations
 
