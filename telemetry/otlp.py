@@ -37,7 +37,7 @@ except ModuleNotFoundError as reason:
 if TYPE_CHECKING:
     from telemetry.traces import Kind, Parent, Said
 
-_SECONDS: Final = 3
+_SECONDS: Final = 2
 """How long a collector has, its retries included: longer than that nobody waits at a process's end."""
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
     "server": SpanKind.SERVER,
