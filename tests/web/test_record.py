@@ -154,8 +154,8 @@ def many(session_engine: Engine) -> Iterator[Connection]:
             " SELECT n, 1 + n % 5000, n, 'USD', 100, 100 * (n / 5000 % 2), '', now()"
             " FROM generate_series(1, 50000) AS n",
             "INSERT INTO invoices (id, customer_id, number, invoice_date, due_date, currency, total_minor,"
-            " balance_minor, state, created_at) SELECT n, 1 + n % 5000, n, date '2026-01-01', date '2026-01-01', 'USD', 100, 100,"
-            " 'pending', now() FROM generate_series(1, 50000) AS n",
+            " balance_minor, state, created_at) SELECT n, 1 + n % 5000, n, date '2026-01-01', date '2026-01-01', 'USD',"
+            " 100, 100, 'pending', now() FROM generate_series(1, 50000) AS n",
             "INSERT INTO allocations (credit_id, invoice_id, amount_minor, created_at)"
             " SELECT n, n, 50, now() FROM generate_series(1, 50000) AS n",
             "INSERT INTO events (at, what, customer_id, payment_id, by)"
