@@ -33,6 +33,7 @@ from tests.canary.search import found
 from tests.faults.conftest import plant
 from tests.faults.plant import CELERY, PATIENCE, PROJECT, Plant, Running, numbers, until
 from tests.flows.house import CREDENTIALS
+from tests.telemetry.collector import Collector, listening
 from tests.web.browser import QUICK_HASHER
 from tests.web.conftest import PASSWORD, Visitor
 from tests.web.test_customer_payment import opened, payment_of, sealed
@@ -86,6 +87,7 @@ class Town:
     plant: Plant
     scratch: Path
     database_url: str
+    collector: Collector
     answered: io.BytesIO = field(default_factory=io.BytesIO)
     commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -105,6 +107,9 @@ class Town:
             "DEFRAY_GATEWAYS": ",".join(GATEWAYS),
             "DEFRAY_CARD_ROUTES": ",".join([*(f"customer:{name}-*={name}" for name in GATEWAYS), "*=payflow"]),
             "DEFRAY_LOG_LEVEL": "DEBUG",
+            "DEFRAY_LOG_FORMAT": "json",
+            "DEFRAY_TRACES_ENDPOINT": self.collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",  # spans leave at once
             "DEFRAY_READ_TIMEOUT": "3",
             "DEFRAY_WEB_PORT": str(self.web_port),
             "DEFRAY_FLOWER_PASSWORD": FLOWER[1],
@@ -174,6 +179,7 @@ class Town:
             **dict(self._broker()),
             **{str(one.relative_to(self.plant.folder)): one.read_bytes() for one in self._files()},
             "answers": self.answered.getvalue(),
+            "traces": b"\n".join(self.collector.bodies),
             **self._server(),
         }
 
@@ -226,12 +232,13 @@ def town(plant: Plant, database_url: str, tmp_path_factory: pytest.TempPathFacto
     """A town whose host allows core dumps."""
     before = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
-    made = Town(plant, tmp_path_factory.mktemp("scratch"), database_url)
-    yield made
-    made.web.close()
-    for command in made.commands:
-        command.kill()
-        command.wait()
+    with listening() as collector:
+        made = Town(plant, tmp_path_factory.mktemp("scratch"), database_url, collector)
+        yield made
+        made.web.close()
+        for command in made.commands:
+            command.kill()
+            command.wait()
     resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
@@ -309,8 +316,9 @@ def test_a_card_is_found_nowhere(town: Town) -> None:
     once = [OTHERS[road].number[-4:] for road in ("console", "cli", "unsaved")]
     until(lambda: not plant.rows(CAN_BE_OPENED, once=once), "a card for one payment is gone, and one for none")
     assert not plant.rows("SELECT FROM card_vault WHERE security_code IS NOT NULL")
+    until(lambda: {one.service for one in town.collector.spans()} == {"defray-web", "defray-worker"}, "traces came")
     assert shows({**town.left(), "Flower": town.shown_by_flower()}) == {}
-    assert " DEBUG " in worker.output
+    assert '"level": "debug"' in worker.output
     assert not list(plant.folder.rglob("core*"))
 
 

@@ -17,10 +17,9 @@ def test_every_answer_names_its_trace(visitor: Visitor, log: io.StringIO) -> Non
     assert [one.status_code for one in answers] == [200, 401, 404]
     assert len(set(ids)) == 3
     assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in ids)
-    visitor.log_in("ann", "wrong")
+    refused = visitor.log_in("ann", "wrong")
     [failed] = [line for line in log.getvalue().splitlines() if "log-in failed" in line]
-    assert visitor.seen is not None
-    assert failed.endswith(f" trace_id={visitor.seen.headers['X-Request-Id']}")
+    assert failed.endswith(f" trace_id={refused.headers['X-Request-Id']}")
 
 
 def test_the_callers_trace_goes_on(visitor: Visitor) -> None:
