@@ -227,7 +227,7 @@ def test_refused_connection_is_tried_again(kind: type[HttpClient]) -> None:
 def test_unknown_name(kind: type[HttpClient]) -> None:
     """E3: a name that is not found proves that nothing was sent."""
     talker = kind("https://gateway.invalid/", {}, 1, 1.0, 1.0)
-    exchange = talker.post(b"a=b", time.monotonic() + 0.05)
+    exchange = talker.post(b"a=b", time.monotonic() + 0.5)
     assert isinstance(exchange, NotSent)
     assert exchange.code in ("gaierror", "couldnt_resolve_host")
 
@@ -362,7 +362,7 @@ def test_certificate_that_nobody_vouches_for(kind: type[HttpClient], serve: Serv
     """E3: TLS is verified: to a server with a certificate of its own making nothing is sent."""
     heard: list[bytes] = []
     server = serve(_over_tls(certificate(tmp_path / "server.pem", "127.0.0.1"), heard))
-    exchange = client(kind, server.port, scheme="https").post(b"ACCT=4111111111111111", time.monotonic() + 0.05)
+    exchange = client(kind, server.port, scheme="https").post(b"ACCT=4111111111111111", time.monotonic() + 0.5)
     assert isinstance(exchange, NotSent)
     assert exchange.code in ("SSLCertVerificationError", "peer_failed_verification")
     assert heard == []
