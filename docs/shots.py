@@ -1,4 +1,6 @@
-"""Takes the pictures of the docs from a running `make run`: `python -m docs.shots [HOME]`. Needs Debian's chromium."""
+"""Takes the pictures of the docs from a running `make run`: `python -m docs.shots [HOME [BATCH]]`, at best while that
+batch is worked on. Needs Debian's chromium.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from local.topology import FLOWER_PORT
+from web.flower import tasks_of_batch
 
 _IMAGES = Path(__file__).parent / "img"
 _CHROMIUM = (
@@ -23,11 +26,12 @@ def shoot(url: str, picture: Path) -> None:
         subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
-def main(home: Path) -> None:
-    """The tasks in Flower."""
-    password = (home / "flower.password").read_text().strip()
-    shoot(f"http://defray:{password}@127.0.0.1:{FLOWER_PORT}/tasks", _IMAGES / "flower.png")
+def main(home: str = ".defray", batch: str = "1") -> None:
+    """The tasks of a batch in Flower."""
+    password = (Path(home) / "flower.password").read_text().strip()
+    flower = f"http://defray:{password}@127.0.0.1:{FLOWER_PORT}"
+    shoot(tasks_of_batch(flower, int(batch)), _IMAGES / "flower.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".defray"))
+    main(*sys.argv[1:])
