@@ -106,6 +106,9 @@ lock: ## Make the lock files anew from pyproject.toml (needs uv; UPGRADE=1: late
 	$(UV) $(LOCK) --group attack --constraint requirements.txt --output-file requirements-attack.txt
 	$(UV) $(LOCK) bench/requirements.in --constraint requirements.txt --output-file bench/requirements.txt
 
+docs: setup-dev ## Build the site of the docs into site/, without a network
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict --quiet
+
 bounds: .venv-lowest/installed newest ## Run the core tests with the lowest, then with the newest dependencies (newest: needs uv)
 	.venv-lowest/bin/python -m pytest $(SLICE) $(IN_BOUNDS) -W default::DeprecationWarning -W default::PendingDeprecationWarning
 	.venv-newest/bin/python -m pytest $(SLICE) $(IN_BOUNDS)

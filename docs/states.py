@@ -21,7 +21,11 @@ def document() -> str:
     for title, meaning, kind, moves in _TITLES:
         first = next(iter(kind))
         arrows = "\n".join(f"    {source} --> {target}: {move}" for (source, move), target in moves.items())
-        parts.append(f"## {title}: {meaning}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n{arrows}\n```\n")
+        rows = "\n".join(f"| `{source}` | {move} | `{target}` |" for (source, move), target in moves.items())
+        parts.append(
+            f"## {title}: {meaning}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n{arrows}\n```\n\n"
+            f"It begins as `{first}`.\n\n| from | by | to |\n| --- | --- | --- |\n{rows}\n"
+        )
     return "\n".join(parts)
 
 
