@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli.output import REFUSED, counted, tell, wants_json, with_json, with_name
+from rules.errors import shown
 
 if TYPE_CHECKING:
     from producer.files import FileOptions, FileReceipt, Watch
+    from producer.remittances import RemittanceReceipt
+    from rules.remittance import Left
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group("import")
 def import_() -> None:
-    """Take customers, invoices or payments from a file; a file imported twice changes nothing."""
+    """Take customers, invoices, payments or remittances from a file; a file imported twice changes nothing."""
 
 
 def _file_options(command: _Command) -> _Command:
@@ -134,6 +137,71 @@ def payments(file: Path, by: str, **given: Any) -> None:
     with office() as at, _watched(file) as watch:
         receipt = import_payments(at.producer(), file, _options(**given), caller=CALLER, by=by, watch=watch)
     _tell(receipt, "payment", given["skip_bad"])
+
+
+@import_.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--preview", is_flag=True, help="Say what would become payments, and record nothing.")
+@click.option(
+    "--by-amount/--no-by-amount",
+    default=True,
+    show_default=True,
+    help="Let the amount alone decide where one open invoice and one item without a number have it.",
+)
+@with_name
+@with_json
+def remittances(file: Path, by: str, preview: bool, by_amount: bool) -> None:
+    """Make payments of what a bank's file (BAI2, camt.054, camt.053) says came in, where it is sure whose they are.
+
+    Everything else is listed for a person, and the exit code is 1. A file, or an item, that comes again changes
+    nothing.
+    """
+    from cli.reach import CALLER, office
+    from producer.remittances import import_remittances
+
+    with office() as at:
+        receipt = import_remittances(
+            at.engine, at.producer(), file, caller=CALLER, by=by, by_amount=by_amount, preview=preview
+        )
+    tell(receipt, _remittance_lines(receipt, preview))
+    if receipt.left:
+        click.get_current_context().exit(REFUSED)
+
+
+def _remittance_lines(receipt: RemittanceReceipt, preview: bool) -> Iterator[str]:
+    from cli.output import table
+    from rules.money import for_people
+
+    done = f"{counted(len(receipt.taken), 'payment')} would be" if preview else counted(receipt.recorded, "payment")
+    yield f"{done} recorded, {receipt.repeated:,} known before, {len(receipt.left):,} left to a person."
+    if receipt.taken:
+        rows = [
+            (
+                one.place,
+                for_people(one.amount_minor, one.currency),
+                one.customer,
+                ", ".join(one.invoices) or "oldest",
+                one.why,
+            )
+            for one in receipt.taken
+        ]
+        yield from table(("item", "amount", "customer", "invoices", "because it"), rows, right=(0, 1))
+    for one in receipt.left:
+        check = f", check {shown(one.number)}" if one.number else ""
+        of = f" of {shown(one.payer)}" if one.payer else ""
+        yield f"  item {one.place}{of}, {one.day}, {_sum(one)}{check}: {one.why}."
+    for why, count in receipt.passed_over.items():
+        yield f"Passed over: {count:,} {why}"
+    if receipt.batch_id is not None:
+        yield f"Batch {receipt.batch_id}: `defray status --batch {receipt.batch_id}` shows its progress."
+
+
+def _sum(one: Left) -> str:
+    from rules.money import EXPONENTS, for_people
+
+    if one.currency in EXPONENTS:
+        return for_people(one.amount_minor, one.currency)
+    return f"{one.amount_minor:,} {shown(one.currency)}"
 
 
 def _tell(receipt: FileReceipt, what: str, skip_bad: bool) -> None:

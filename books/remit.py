@@ -1,0 +1,60 @@
+"""What the books know of the words and amounts in a bank's file; reads only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from rules.remittance import Known, Owed
+
+# Materialized: both are found by the index of numbers, whatever the planner believes of a long list.
+_INVOICES: Final = text("""
+    WITH named AS MATERIALIZED (SELECT DISTINCT unnest(CAST(:words AS text[])) AS number)
+    SELECT c.number AS customer, i.number, i.currency, i.balance_minor
+    FROM named n JOIN invoices i ON i.number = n.number JOIN customers c ON c.id = i.customer_id
+    WHERE i.state IN ('pending', 'paid') ORDER BY i.number, c.number""")
+_CUSTOMERS: Final = text("SELECT id, number FROM customers WHERE number = ANY(CAST(:words AS text[]))")
+# One pass over what is open, for all amounts of the file.
+_ALONE: Final = text("""
+    WITH asked AS MATERIALIZED (
+        SELECT DISTINCT * FROM unnest(CAST(:currencies AS text[]), CAST(:amounts AS bigint[])) AS a (currency, amount)
+    ), fits AS (
+        SELECT a.currency, a.amount, min(i.id) AS id
+        FROM asked a JOIN invoices i ON i.currency = a.currency AND i.balance_minor = a.amount AND i.state = 'pending'
+        GROUP BY a.currency, a.amount HAVING count(*) = 1
+    )
+    SELECT c.number AS customer, i.number, i.currency, i.balance_minor
+    FROM fits f JOIN invoices i ON i.id = f.id JOIN customers c ON c.id = i.customer_id""")
+_OWING: Final = text("""
+    SELECT DISTINCT c.number, i.currency, i.balance_minor
+    FROM customers c JOIN invoices i ON i.customer_id = c.id AND i.state = 'pending'
+    WHERE c.id = ANY(CAST(:customers AS bigint[])) AND i.balance_minor = ANY(CAST(:amounts AS bigint[]))""")
+_RECORDED: Final = text("""
+    SELECT idempotency_key FROM payments
+    WHERE caller = :caller AND idempotency_key = ANY(CAST(:keys AS text[]))""")
+
+
+def known(conn: Connection, words: Collection[str], amounts: Collection[tuple[str, int]]) -> Known:
+    """What there is by these numbers, and what is open by these amounts, each with its currency."""
+    asked = {"words": sorted(words)}
+    invoices: dict[str, list[Owed]] = defaultdict(list)
+    for row in conn.execute(_INVOICES, asked):
+        invoices[row.number].append(Owed(row.customer, row.number, row.currency, row.balance_minor))
+    customers = {row.id: row.number for row in conn.execute(_CUSTOMERS, asked)}
+    minors = [minor for _, minor in amounts]
+    alone = conn.execute(_ALONE, {"currencies": [currency for currency, _ in amounts], "amounts": minors})
+    owing = conn.execute(_OWING, {"customers": list(customers), "amounts": minors})
+    return Known(
+        dict(invoices),
+        frozenset(customers.values()),
+        {(row.currency, row.balance_minor): Owed(*row) for row in alone},
+        frozenset((row.number, row.currency, row.balance_minor) for row in owing),
+    )
+
+
+def recorded(conn: Connection, caller: str, keys: Collection[str]) -> set[str]:
+    """Those of the keys that a payment has already (R15)."""
+    return set(conn.execute(_RECORDED, {"caller": caller, "keys": list(keys)}).scalars())
