@@ -69,6 +69,7 @@ _CHANGE = text(f"""
         FROM {_SAID} JOIN customers c ON c.number = v.number
         WHERE (c.name, c.email, c.phone) IS DISTINCT FROM
               (coalesce(v.name, c.name), coalesce(v.email, c.email), coalesce(v.phone, c.phone))
+          AND c.erased_at IS NULL
         ORDER BY c.id FOR NO KEY UPDATE OF c
     ), changed AS (
         UPDATE customers c SET name = v.name, email = v.email, phone = v.phone FROM v WHERE c.id = v.id RETURNING c.id

@@ -13,6 +13,7 @@ import click
 from cli import (
     archive,
     decisions,
+    erase,
     exporting,
     files,
     keys,
@@ -88,6 +89,7 @@ for _verbs in (
     reconcile,
     quarantine,
     archive,
+    erase,
     users,
     keys,
     vault,

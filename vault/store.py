@@ -183,6 +183,18 @@ class Vault:
             .values(wrapped_key=None, security_code=None, security_code_hour=None, dropped_at=func.now())
         )
 
+    def erase(self, conn: Connection, tokens: Sequence[str], customer_id: int) -> None:
+        """Leave nothing of these cards, nor of those that were sealed for this customer, but their tokens."""
+        columns = card_vault.c
+        theirs = select(columns.token).where(columns.customer_id == customer_id, columns.wrapped_key.isnot(None))
+        every = {*tokens, *conn.execute(theirs).scalars()}
+        self.drop_keys(conn, sorted(every))
+        conn.execute(
+            update(card_vault)
+            .where(columns.token == func.any(sorted(every)))
+            .values(sealed=b"", last_four="0000", fingerprint="", customer_id=None)
+        )
+
     def seal_text(self, text: str, purpose: str) -> SealedText:
         """A short secret that is no card, sealed for one purpose; kept by the caller."""
         return self._keys.keys().seal_text(text, purpose)
