@@ -46,12 +46,12 @@ _TELL = text("""
                    'exp_month', due.exp_month, 'exp_year', due.exp_year, 'notice', CAST(:notice AS text)))
         FROM told JOIN due ON due.id = told.kept_card_id ORDER BY told.id
     )
-    SELECT (SELECT count(*) FROM due) AS looked_at, (SELECT count(*) FROM told) AS told""")
+    SELECT count(*) FROM told""")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one look found; `more`: there may be others."""
+    """What one look found; `more`: there may be others that nobody else tells of right now."""
 
     cards: int
     more: bool
@@ -76,9 +76,9 @@ def tell_of(
             "now": now,
             "by": by,
         }
-        found = conn.execute(_TELL, asked).one()
-        cards += found.told
-        more = more or found.looked_at == most
+        told = int(conn.execute(_TELL, asked).scalar_one())
+        cards += told
+        more = more or told == most
     return Told(cards, more)
 
 
