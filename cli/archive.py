@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.output import counted, note, table, tell, with_json, with_name
-from rules.errors import Fault, RequestRefused
+from rules.errors import DefrayError, Fault, RequestRefused
 
 if TYPE_CHECKING:
     from books.archive import Archive, Bounds, File
@@ -98,7 +98,11 @@ def _run(at: Office, older_than: timedelta, folder: Path, dry_run: bool, by: str
             counts = _count(at, bounds, limit)
             held = bounds.held_back_by
             return Moved(limit, counts["events"], counts["evidence"], counts["webhook_deliveries"], held_back_by=held)
-        written, sha256 = _write(at, begun, bounds)
+        try:
+            written, sha256 = _write(at, begun, bounds)
+        except OSError as reason:  # what was written is thrown away by the next run
+            hint = "Nothing was deleted. Make room, and archive again."
+            raise DefrayError(f"The archive cannot be written: {reason}.", hint) from None
         if sha256 is None:
             with at.transaction() as (conn, now):
                 archive.give_up(conn, begun, now)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import redis
 from sqlalchemy import Engine
 
-from books import clock, epoch
+from books import archive, clock, epoch
 from cli import reach
 from cli.server_checks import Check, of_broker, of_database, of_disk, of_workers
 from models import server
@@ -44,6 +44,7 @@ def all_of_it(with_processes: bool = True) -> list[Check]:
                 checks += of_database(server.facts(conn))
             checks += [_try(what, partial(look, engine)) for what, look in _OF_DATABASE.items()]
             checks.append(_try("key file", partial(_key_file, settings, engine)))
+            checks += _archives(engine)
     finally:
         engine.dispose()
     try:
@@ -148,6 +149,14 @@ def _key_file(settings: Settings, engine: Engine) -> str:
             return f"{settings.key_file} is made when the first card comes"
         key_file.check(settings.key_file, conn)
     return f"{settings.key_file} is yours alone, and the one of this database"
+
+
+def _archives(engine: Engine) -> Iterator[Check]:
+    with engine.connect() as conn:
+        cut_off = archive.unfinished(conn)
+    for one in cut_off:
+        found = f"{one.name} in {one.folder} is not finished ({one.state})"
+        yield Check("archive", True, found, "Give the same `defray archive` again: it goes on.", advice=True)
 
 
 def _gateways(settings: Settings) -> Iterator[Check]:

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from books import archive, webhooks
+from books import archive, erase, webhooks
 from cli import archive_files
 from rules.errors import KeyReused
 from sandbox.client import close
@@ -161,6 +161,7 @@ def test_killed_anywhere(desk: Desk, tmp_path: Path) -> None:
         assert sorted(ids_in(old, "events")) == sorted(everything)  # and nothing of the run before
     assert [one["state"] for one in desk.ask("archive", "--list")] == ["deleting"]
     assert "deleting" in desk.run("archive", "--list").stdout
+    assert f"in {old} is not finished (deleting)" in desk.run("doctor", "--before-start").stdout
 
     [path] = old.glob("*/events-00001.jsonl.gz")
     away = path.rename(tmp_path / "away")
@@ -259,3 +260,8 @@ def test_plans(connection: Connection) -> None:
         (archive.HOLDING, {"payment_id": 7}),
     ):
         assert read_whole(connection, question, **asked) <= {"webhook_endpoints"}, question
+    one = connection.scalar(text("SELECT min(id) + 1000 FROM customers"))
+    said = {"id": one, "mark": "x", "now": limit, "by": "x", "counted_since": limit}
+    for table, change in erase.SETS.items():
+        asked = {**said, "events": [middle], "notices": [1], "report_lines": [1]}
+        assert read_whole(connection, change, **asked) <= {"webhook_endpoints"}, table

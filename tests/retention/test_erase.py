@@ -280,11 +280,12 @@ def test_all_that_can_be_open(connection: Connection) -> None:
 
 
 CODES = set(
-    """account accounts approval_code became brand caller card_token code currency decision decline_class digest
-    event_id finding from_state gateway idempotency_key initiated_by key_id kind mail_to manifest_sha256 message_id method
-    next_step notice of_table operation ours_state outcome policy prefix purpose role scopes security_code_hour
-    sha256 state sums to_state token traceparent transaction_id types unit version_num what when_owed_less
-    network_reference old_key_id secret_key_id two_factor_key_id system_identifier life password_hash url user_name""".split()
+    """account accounts approval_code became brand caller card_token code currency decision decline_class
+    digest event_id finding from_state gateway idempotency_key initiated_by key_id kind mail_to
+    manifest_sha256 message_id method next_step notice of_table operation ours_state outcome policy prefix
+    purpose role scopes security_code_hour sha256 state sums to_state token traceparent transaction_id types
+    unit version_num what when_owed_less network_reference old_key_id secret_key_id two_factor_key_id
+    system_identifier life password_hash url user_name""".split()
 )
 """What columns of such names hold is Defray's, a gateway's or an upstream system's code, or the office's own."""
 STAYS = {
