@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import TextClause, text
 
-from books import admit, apart, charge, outcome, record, sweep, void
+from books import admit, adopt, apart, charge, outcome, record, reverse, sweep, void
 from books import epoch as books_epoch
 from books import inquire as inquiries
 from rules import refunding, reversal
@@ -405,5 +405,24 @@ BUGS: Final = (
         "E7, R17",
         (Patch(books_epoch, "release", "    _hold_reversals(conn, ended.since, now, by)\n", ""),),
         first=KNOWN_SEEDS + 1,
+    ),
+    Bug(
+        "a refund that waited past the gateway's memory is sent again",
+        "E4, R17",
+        (Patch(reverse, "_came_too_late", "if reversal.state != states.Reversal.REFUNDING:", "if True:"),),
+        first=1_201,
+    ),
+    Bug(
+        "a void that a refund of the report had followed is left as it was",
+        "E7, B2",
+        (
+            Patch(
+                adopt,
+                "as_refund",
+                '        reverse.give_up_void(conn, reversal_id, "the sale was refunded", now, by)\n',
+                "",
+            ),
+        ),
+        first=1_401,
     ),
 )
