@@ -56,10 +56,10 @@ def highest():
 
 def copied(url, path, into, columns):
     """COPY, by the server's own reader of CSV."""
-    with psycopg.connect(url) as db, db.cursor().copy(f"COPY {into} ({columns}) FROM STDIN (FORMAT csv, HEADER)") as c:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                c.write(block)
+    statement = f"COPY {into} ({columns}) FROM STDIN (FORMAT csv, HEADER)"
+    with psycopg.connect(url) as db, db.cursor().copy(statement) as copy, path.open("rb") as file:
+        while block := file.read(1 << 20):
+            copy.write(block)
 
 
 def main(invoices):
@@ -90,8 +90,8 @@ def floor(engine, url, bills, invoices):
         for table in ("invoices", "events", "journal"):
             conn.execute(text(f"CREATE TABLE copy_of_{table} (LIKE {table} INCLUDING ALL)"))
         conn.execute(text("ALTER TABLE copy_of_invoices ADD FOREIGN KEY (customer_id) REFERENCES customers"))
-    timed("COPY of the file into a table without index", invoices, lambda: copied(url, bills, "bare", "customer, number,"
-          " invoice_date, due_date, currency, total"))  # fmt: skip
+    columns = "customer, number, invoice_date, due_date, currency, total"
+    timed("COPY of the file into a table without index", invoices, lambda: copied(url, bills, "bare", columns))
     for table in ("invoices", "events", "journal"):
         kept = common.HOME / f"{table}.csv"
         with psycopg.connect(url) as db, kept.open("wb") as file:

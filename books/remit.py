@@ -17,7 +17,7 @@ _INVOICES: Final = text("""
     FROM named n JOIN invoices i ON i.number = n.number JOIN customers c ON c.id = i.customer_id
     WHERE i.state IN ('pending', 'paid') ORDER BY i.number, c.number""")
 _CUSTOMERS: Final = text("SELECT id, number FROM customers WHERE number = ANY(CAST(:words AS text[]))")
-# One pass over what is open, for all amounts of the file.
+# One pass over what is open, for all amounts of the file; a payment under way may be for that invoice.
 _ALONE: Final = text("""
     WITH asked AS MATERIALIZED (
         SELECT DISTINCT * FROM unnest(CAST(:currencies AS text[]), CAST(:amounts AS bigint[])) AS a (currency, amount)
@@ -27,7 +27,11 @@ _ALONE: Final = text("""
         GROUP BY a.currency, a.amount HAVING count(*) = 1
     )
     SELECT c.number AS customer, i.number, i.currency, i.balance_minor
-    FROM fits f JOIN invoices i ON i.id = f.id JOIN customers c ON c.id = i.customer_id""")
+    FROM fits f JOIN invoices i ON i.id = f.id JOIN customers c ON c.id = i.customer_id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM payments p
+        WHERE p.customer_id = i.customer_id AND p.currency = i.currency
+          AND p.state IN ('requested', 'charging', 'retrying', 'review'))""")
 _OWING: Final = text("""
     SELECT DISTINCT c.number, i.currency, i.balance_minor
     FROM customers c JOIN invoices i ON i.customer_id = c.id AND i.state = 'pending'

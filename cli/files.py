@@ -189,9 +189,10 @@ def _remittance_lines(receipt: RemittanceReceipt, preview: bool) -> Iterator[str
     for one in receipt.left:
         check = f", check {shown(one.number)}" if one.number else ""
         of = f" of {shown(one.payer)}" if one.payer else ""
-        yield f"  item {one.place}{of}, {one.day}, {_sum(one)}{check}: {one.why}."
+        said = f" ({shown(one.text, 60)})" if one.text else ""
+        yield f"  item {one.place}{of}, {one.day}, {_sum(one)}{check}{said}: {one.why}."
     for why, count in receipt.passed_over.items():
-        yield f"Passed over: {count:,} {why}"
+        yield f"Passed over: {why}: {count:,}"
     if receipt.batch_id is not None:
         yield f"Batch {receipt.batch_id}: `defray status --batch {receipt.batch_id}` shows its progress."
 

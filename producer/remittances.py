@@ -71,10 +71,11 @@ def import_remittances(
     said = bank.read(path)
     with snapshot(engine).begin() as conn:
         before = remit.recorded(conn, caller, [one.key for one in said.received])
-        fresh = [one for one in said.received if one.key not in before]
-        words = {word for one in fresh for word in remittance.words(one)}
-        known = remit.known(conn, words, {(one.currency, one.amount_minor) for one in fresh})
-    decided = remittance.match(fresh, known, by_amount)
+        words = {word for one in said.received for word in remittance.words(one)}
+        known = remit.known(conn, words, {(one.currency, one.amount_minor) for one in said.received})
+    # Of all, also of what was recorded before: it is no less a reason why another item's amount decides nothing.
+    found = remittance.match(said.received, known, by_amount)
+    decided = [of for one, of in zip(said.received, found, strict=True) if one.key not in before]
     matches = {one.received.place: one for one in decided if isinstance(one, Match)}
     left = [*said.left, *(one for one in decided if isinstance(one, Left))]
     recorded, batch_id = 0, None
@@ -92,7 +93,7 @@ def import_remittances(
     return RemittanceReceipt(
         recorded,
         tuple(_taken(one) for one in matches.values()),
-        len(said.received) - len(fresh),
+        len(said.received) - len(decided),
         tuple(_shown(one) for one in sorted(left, key=attrgetter("place"))),
         said.passed_over,
         batch_id,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
+import click
+import pytest
+
+from cli import files as imports
+from producer.files import FileOptions, import_customers
 from tests.cli.conftest import Desk
 
 CUSTOMERS = "number,name\nC-1,Ann\nC-2,Bob\n"
@@ -83,3 +90,26 @@ def test_a_card_number_in_a_file(desk: Desk, tmp_path: Path) -> None:
     assert said.exit_code == 1
     assert "looks like a card number" in said.stdout
     assert "4111 1111 1111 1111" not in said.output
+
+
+class Terminal(io.StringIO):
+    """Where somebody looks."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_a_bar_on_a_terminal(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a file shows how far it is, by bytes, then by rows; elsewhere nothing is shown."""
+    path = written(tmp_path, "customers.csv", CUSTOMERS)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with click.Context(imports.customers), imports._watched(path) as watch:
+        assert watch is not None
+        import_customers(desk.house.engine, path, FileOptions(), "ann", watch)
+    for shown in ("customers.csv: read", "customers.csv: recorded", "100%"):
+        assert shown in terminal.getvalue()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with click.Context(imports.customers), imports._watched(path) as watch:
+        assert watch is None

@@ -62,6 +62,17 @@ def test_a_lockbox_becomes_payments(owed: Desk, tmp_path: Path) -> None:
     assert owed.house.row("SELECT count(*) AS n FROM payments").n == 3
 
 
+def test_what_is_under_way_is_not_paid_by_amount(owed: Desk, tmp_path: Path) -> None:
+    """R1: while a payment of its customer waits to be posted, an invoice's amount decides nothing."""
+    path = tmp_path / "lockbox.bai"
+    path.write_text(bai2(["16,116,4000,0,B-9,1003,NO WORD/"]))
+    waiting = owed.house.pay(4000, customer="C-4", number="1003")
+    [left] = owed.ask("import", "remittances", path, code=1)["left"]
+    assert "no invoice alone has its amount" in left["why"]
+    owed.house.cancel(waiting)
+    assert owed.ask("import", "remittances", path)["recorded"] == 1
+
+
 def test_what_was_left_is_taken_later(owed: Desk, tmp_path: Path) -> None:
     """R15: once the books know the customer, the same file gives what was left of it, in the same batch."""
     path = tmp_path / "lockbox.bai"
@@ -94,8 +105,8 @@ def test_the_amount_need_not_decide(owed: Desk, tmp_path: Path) -> None:
     owed.house.do("INSERT INTO customers (number, name, created_at) VALUES ('C-5', 'Owes nothing', now())")
     told = owed.run("import", "remittances", path, "--no-by-amount")
     assert told.exit_code == 1
-    assert "item 1, 2026-03-02, 40.00 USD, check 1003: has no number of ours in it." in told.stdout
-    assert "item 2, 2026-03-02, 0.01 USD, check 1004: " in told.stdout
+    assert "item 1, 2026-03-02, 40.00 USD, check 1003 (NO WORD): has no number of ours in it." in told.stdout
+    assert "item 2, 2026-03-02, 0.01 USD, check 1004 (CUSTOMER C-5): " in told.stdout
     assert owed.house.rows("SELECT FROM payments") == []
 
 

@@ -34,6 +34,7 @@ RUN_BY: Final = {
     ("docs/tutorial.md", "printf"): "tests/docs/test_tutorial.py::test_the_tutorial",
     ("docs/tutorial.md", "echo"): "tests/docs/test_tutorial.py::test_the_tutorial",
     ("docs/tutorial.md", ".venv/bin/defray"): "tests/docs/test_tutorial.py::test_the_tutorial",
+    ("docs/import-export.md", "defray"): "tests/docs/test_import_export.py::test_every_line_of_the_page",
     ("docs/api.md", "export"): "tests/api/test_docs.py::test_quick_start",
     ("docs/api.md", "CARD=$(curl"): "tests/api/test_docs.py::test_quick_start",
     ("docs/api.md", "curl -sN"): "tests/api/test_progress.py",
