@@ -204,6 +204,11 @@ def every(conn: Connection) -> list[Archive]:
     return [Archive(**row._mapping) for row in conn.execute(_ALL)]
 
 
+def manifests(conn: Connection) -> tuple[str, ...]:
+    """Where the manifest of every archive was written, the oldest first."""
+    return tuple(f"{one.folder}/{one.name}/manifest.json" for one in every(conn) if one.manifest_sha256)
+
+
 def give_up(conn: Connection, archive: Archive, now: datetime) -> None:
     """End an archive for which nothing was deleted."""
     conn.execute(_END, {"id": archive.id, "state": "given_up", "now": now})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
-from cli.output import ID, REFUSED, counted, tell, with_json
+from cli.output import ID, REFUSED, tell, with_json
 from rules.breaking import Rest
 from rules.errors import Fault, RequestRefused
 
@@ -84,11 +84,9 @@ def audit() -> None:
     from cli.reach import office
 
     with office() as at, at.reading() as (conn, _):
-        findings, archives = prove(conn), archive.every(conn)
-    moved = [f"{one.folder}/{one.name}/manifest.json" for one in archives if one.manifest_sha256]
-    data = {"passed": not findings, "invariants": len(INVARIANTS), "findings": findings, "archives": moved}
-    lines = [f"Older events and evidence are in {counted(len(moved), 'archive')}: {', '.join(moved)}."] if moved else []
-    tell(data, [*words.audit_lines(findings, len(INVARIANTS)), *lines])
+        findings, archives = prove(conn), archive.manifests(conn)
+    data = {"passed": not findings, "invariants": len(INVARIANTS), "findings": findings, "archives": archives}
+    tell(data, [*words.audit_lines(findings, len(INVARIANTS)), *words.archive_lines(archives)])
     if findings:
         click.get_current_context().exit(REFUSED)
 

@@ -76,8 +76,10 @@ def reconcile(
 
     Nothing changes without --apply and a yes. Exit 1 where anything is left that a person must look at.
     """
+    from books import archive
     from books import reconcile as books
     from cli.reach import office
+    from cli.words import archive_lines
     from reports import FORMS
     from reports.file import look_over
 
@@ -98,6 +100,7 @@ def reconcile(
         with at.reading() as (conn, _):
             listed = books.differences(conn, reading.report_id, rows)
             left = books.still_open(conn, reading.report_id)
+            archives = archive.manifests(conn)
     tell(
         {
             "gateway": gateway,
@@ -109,8 +112,9 @@ def reconcile(
             "recorded": applied,
             "adopted": adopted,
             "agrees": not left,
+            "archives": archives,
         },
-        _words(gateway, file.name, reading, listed, left, applied, here),
+        [*_words(gateway, file.name, reading, listed, left, applied, here), *archive_lines(archives)],
     )
     if left:
         click.get_current_context().exit(REFUSED)

@@ -159,3 +159,10 @@ def audit_lines(findings: Sequence[Finding], invariants: int) -> list[str]:
             f"    {finding.hint}",
         ]
     return lines
+
+
+def archive_lines(manifests: Sequence[str]) -> list[str]:
+    """Where older events and evidence are, which the books need no more."""
+    if not manifests:
+        return []
+    return [f"Older events and evidence are in {counted(len(manifests), 'archive')}: {', '.join(manifests)}."]

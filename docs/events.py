@@ -18,7 +18,8 @@ def read(secret: str, headers: dict[str, str], body: bytes) -> dict:
 _PAGE: Final = """# Events: what apps are told of
 
 Upstream apps learn of outcomes by pull (`GET /v1/events`) or by push (webhooks). Both tell the same events, made from the
-one append-only history, with the same ids. An event never changes. It has no notes (R6), and of a card brand and last four.
+one append-only history, with the same ids. An event never changes, but that the words and the card of a
+customer who was erased are gone ([retention](retention.md)). It has no notes (R6), and of a card brand and last four.
 
 ```
 {{"id": 4711, "type": "payment.posted", "created_at": "2026-01-05T15:00:00Z",

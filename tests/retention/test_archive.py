@@ -57,6 +57,9 @@ def test_what_is_archived_is_never_charged_again(desk: Desk, shop: App, tmp_path
     lost = house.pay(300, card(VISA), invoices=["A-3"])
     house.charge()
     assert house.sales(lost) == ["unknown"]
+    house.sandbox.client.settle()
+    report = tmp_path / "payflow.csv"
+    report.write_bytes(house.sandbox.client.report("payflow"))
     complete(house)
     words = ["archive", "--older-than", "400d", "--to", tmp_path / "old"]
     assert desk.ask(*words)["events"] == 0
@@ -113,6 +116,10 @@ def test_what_is_archived_is_never_charged_again(desk: Desk, shop: App, tmp_path
     assert desk.ask("audit") == {"passed": True, "invariants": 20, "findings": [], "archives": [moved["manifest"]]}
     assert f"{manifest['name']}/manifest.json" in desk.run("audit").stdout
     assert [one["state"] for one in desk.ask("archive", "--list")] == ["done"]
+    compared = desk.ask("reconcile", "payflow", report, code=1)
+    assert (compared["left"], compared["archives"]) == ({"proven": 1}, [moved["manifest"]])  # the lost one alone
+    assert desk.ask("reconcile", "payflow", report, "--apply", "--yes")["agrees"]
+    assert desk.ask("audit")["passed"]
 
     # The feed and the webhooks say so, rather than to skip.
     upto = max(ids_in(tmp_path / "old", "events"))
