@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
@@ -42,6 +43,11 @@ class Desk:
         """For a question or two that need neither one snapshot nor the moment."""
         with self.engine.begin() as conn:
             yield conn
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the business has its days (R5)."""
+        return self.terms().zone
 
     def today(self, now: datetime) -> date:
         """The business day of a moment (R5)."""

@@ -144,6 +144,8 @@ class Payment:
     total_minor: int
     recurring: bool
     attended: bool
+    initiated_by: str | None
+    run_on: date | None
     card_brand: str | None
     card_last_four: str | None
     state: str
@@ -167,7 +169,8 @@ class Payment:
 
 _PAYMENT: Final = """
     SELECT p.id, c.number AS customer, p.batch_id, p.idempotency_key, p.method, p.number, p.currency, p.total_minor,
-           p.recurring, p.attended, p.card_brand, p.card_last_four, p.state, p.reason, p.post_date, p.charged_minor,
+           p.recurring, p.attended, p.initiated_by, p.run_on, p.card_brand, p.card_last_four,
+           p.state, p.reason, p.post_date, p.charged_minor,
            p.applied_minor,
            p.credited_minor, p.refunded_minor, p.charged_back_minor, p.attempts,
            CASE WHEN p.state = 'retrying' THEN p.due_at END AS next_attempt_at, p.recorded_at, p.posted_at, p.voided_at,

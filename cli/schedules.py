@@ -67,7 +67,7 @@ def create(customer: str, last_four: str | None, key: str | None, by: str, **sai
         if not key:
             note(f"Idempotency key: {drawn}")
         with at.transaction() as (conn, now):
-            made, new = schedules.make(conn, asked, CALLER, at.settings.business_time_zone, now, by)
+            made, new = schedules.make(conn, asked, CALLER, at.zone, now, by)
             standing = schedules.get(conn, made)
     tell({"new": new, "idempotency_key": drawn, "schedule": standing}, words.line(standing))
 
@@ -168,7 +168,7 @@ def _do(schedule_id: int, act: Callable[[Connection, datetime, Any], object]) ->
     from papers import schedules as words
 
     with office() as at, at.transaction() as (conn, now):
-        act(conn, now, at.settings.business_time_zone)
+        act(conn, now, at.zone)
         standing = schedules.get(conn, schedule_id)
     tell(standing, words.line(standing))
 
@@ -189,7 +189,7 @@ def hold(customer: str, until: str | None, reason: str, by: str) -> None:
     from papers import schedules as words
 
     with office() as at, at.transaction() as (conn, now):
-        zone = at.settings.business_time_zone
+        zone = at.zone
         customer_id = lists.customer(conn, customer).id
         holds.place(conn, customer_id, reason, _day("until", until) if until else None, zone, now, by)
         standing = holds.of_customer(conn, customer_id, now)
@@ -225,7 +225,7 @@ def move(payment: int, run_on: str, by: str) -> None:
     from papers.story import payment_line
 
     with office() as at:
-        zone = at.settings.business_time_zone
+        zone = at.zone
         with at.transaction() as (conn, now):
             plans.move(conn, payment, _day("on", run_on), zone, now, by)
             status = views.payment(conn, payment)

@@ -29,8 +29,8 @@ WORDS_MAX: Final = 500
 POST_DATE_REACH: Final = timedelta(days=50 * 366)
 """R5: past and future post dates are allowed; one further away than this is a slip of the pen."""
 
-RUN_ON_REACH: Final = timedelta(days=2 * 366)
-"""A card is planned to be charged no later than so long from today."""
+RUN_ON_REACH: Final = timedelta(days=20 * 366)
+"""A card is planned to be charged no later than so long from today: no card is valid for longer."""
 
 FIELDS: Final = (
     "idempotency_key",
@@ -303,7 +303,7 @@ def run_on_fault(day: date, today: date) -> Fault | None:
     if day <= today:
         return Fault("run_on", day.isoformat(), "not after today", "Give a later day, or leave it out to charge now")
     if day - today > RUN_ON_REACH:
-        return Fault("run_on", day.isoformat(), "more than two years from today", "Compare the year")
+        return Fault("run_on", day.isoformat(), "more than twenty years from today", "Compare the year")
     return None
 
 

@@ -273,8 +273,8 @@ def start_fault(request: ScheduleRequest, today: date) -> Fault | None:
         return Fault("start", start.isoformat(), "more than two years from today", "Compare the year")
     first = request.rhythm(today).first_on
     if request.until is not None and request.until < first:
-        problem = f"before the first date, {first.isoformat()}"
-        return Fault("until", request.until.isoformat(), problem, "Give a later day, or leave it out")
+        remedy = f"Give {first.isoformat()} or a later day, or leave it out"
+        return Fault("until", request.until.isoformat(), "before the first date", remedy)
     return None
 
 

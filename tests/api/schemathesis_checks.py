@@ -22,6 +22,15 @@ KNOWN_TO_THE_BOOKS: Final = {
     "the card has expired",
     "too far in the future",
     "more than fifty years from today",
+    "not a card that this customer let us keep",
+    "the card will have expired by then",
+    "the card will have expired by the first date",
+    "before today",
+    "before the first date",
+    "not after today",
+    "more than twenty years from today",
+    "more than two years from today",
+    "not within ten years from today",
 }
 """What of a valid request only the books and the calendar can say."""
 
@@ -31,6 +40,7 @@ NOT_BY_SCHEMA: Final = {
     "not a security code",
     *(f"digits are not as many as a card{of} has" for of in ("", *(f" of {brand}" for brand in Brand))),
     "named twice",
+    "before the start",
     "given alone",
     "given without a customer",
     "given beside customer",

@@ -40,6 +40,16 @@ def whole_rows(schema: Any) -> Any:
     return {name: whole_rows(one) for name, one in schema.items()}
 
 
+def card_kept(house: House, token: str) -> None:
+    """The customer of the examples let us keep this card."""
+    house.do(
+        "INSERT INTO kept_cards (customer_id, token, brand, last_four, exp_month, exp_year, fingerprint, kept_at,"
+        " kept_by) SELECT id, :token, 'visa', '1111', 12, 2039, 'f', now(), 'ann' FROM customers"
+        " WHERE number = 'C-1001'",
+        token=token,
+    )
+
+
 @dataclass
 class Reader:
     """An app whose author has read the document, and nothing else."""
@@ -113,6 +123,17 @@ def test_every_example(shop: App, house: House, settings: Settings, monkeypatch:
         app.send("POST", "/v1/credits/applications/{application_id}/reverse", applied[0]["id"])
         house.work()
         app.send("GET", "/v1/credits/{credit_id}/applications", credit["id"])
+        planned = shop.made("/v1/payments", **shop.by_card(50, "C-1001", invoices=["0003"]), run_on="2037-12-31")["id"]
+        app.send("POST", "/v1/payments/{payment_id}/move", planned)
+        card_kept(house, "card_of_the_customer")
+        schedule = app.send("POST", "/v1/schedules")["id"]
+        for act in ("skip", "pause", "resume", "stop"):
+            app.send("POST", f"/v1/schedules/{{schedule_id}}/{act}", schedule)
+        app.send("GET", "/v1/schedules/{schedule_id}", schedule)
+        assert app.send("GET", "/v1/schedules/{schedule_id}/runs", schedule)["data"]
+        app.send("POST", "/v1/holds")
+        app.send("GET", "/v1/holds/{number}", "C-1001")
+        app.send("POST", "/v1/holds/lift")
         app.send("GET", "/v1/customers/{number}", "C-1001")
         app.send("GET", "/v1/invoices/{invoice_id}", unpaid)
         for payment in (by_check, by_card, waits):
@@ -122,7 +143,7 @@ def test_every_example(shop: App, house: House, settings: Settings, monkeypatch:
         assert app.send("GET", "/v1/batches/{batch_id}/progress", batch)[-1]["event"] == "end"
         app.send("GET", "/v1/events")
         house.do("UPDATE event_horizon SET safe_id = (SELECT last_value FROM events_id_seq)")
-        for path in ("customers", "invoices", "payments", "batches", "events", "webhook-endpoints"):
+        for path in ("customers", "invoices", "payments", "batches", "schedules", "events", "webhook-endpoints"):
             assert app.send("GET", f"/v1/{path}")["data"], path
             assert app.send("GET", f"/v1/{path}", fields="id")["data"][0].keys() == {"id"}
         app.send("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret", endpoint)

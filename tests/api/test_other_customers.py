@@ -18,6 +18,7 @@ HOOKS = "/v1/webhook-endpoints"
 IN_THE_BOOKS = (
     *("customers", "invoices", "payments", "credits", "allocations", "reversals", "gateway_transactions", "journal"),
     *("batches", "events", "card_vault", "kept_cards", "webhook_endpoints", "webhook_deliveries"),
+    *("schedules", "schedule_runs", "customer_holds"),
 )
 
 
@@ -40,6 +41,19 @@ class Other:
         shop.invoice(THEIRS, f"{THEIRS}-2", 300)
         [part] = shop.made("/v1/credits/apply", customer=THEIRS, currency="USD")["applied"]
         unpaid = shop.invoice(THEIRS, f"{THEIRS}-3", 700)["id"]
+        card = shop.by_card(5, THEIRS)
+        shop.made("/v1/payments", **card, keep_card=True)
+        self.schedule = {
+            "customer": THEIRS,
+            "currency": "USD",
+            "all_owed": True,
+            "unit": "month",
+            "card_token": card["card_token"],
+        }
+        schedules = [shop.made("/v1/schedules", **self.schedule)["id"] for _ in range(2)]
+        shop.made(f"/v1/schedules/{schedules[1]}/pause", **WHY)
+        shop.made("/v1/holds", customer=THEIRS, **WHY)
+        planned = shop.made("/v1/payments", **shop.by_card(5, THEIRS), run_on="2037-01-31")["id"]
         batch = shop.made("/v1/batches", label=THEIRS, payments=[shop.by_card(10, THEIRS)])["id"]
         asked = shop.made("/v1/payments", **shop.by_card(20, THEIRS))["id"]
         endpoint = shop.made(HOOKS, url=f"https://93.184.216.34/{THEIRS}")["id"]
@@ -53,6 +67,9 @@ class Other:
             "unpaid": unpaid,
             "batch": batch,
             "endpoint": endpoint,
+            "active": schedules[0],
+            "paused": schedules[1],
+            "planned": planned,
             "event": min(self.events),
         }
 
@@ -116,6 +133,26 @@ TRIES: dict[tuple[str, str], Callable[[Other, App, int], Tries]] = {
         (f"/v1/payments/{of.ids['charged']}/refund", WHY),
         (f"/v1/payments/{of.ids['charged']}/refund", {**WHY, "amount_minor": 1}),
     ],
+    ("POST", "/v1/payments/{payment_id}/move"): lambda of, *_: [
+        (f"/v1/payments/{of.ids['planned']}/move", {"run_on": "2037-02-28"})
+    ],
+    ("GET", "/v1/schedules"): lambda *_: [("/v1/schedules", None), (f"/v1/schedules?customer={THEIRS}", None)],
+    ("GET", "/v1/schedules/{schedule_id:id}"): lambda of, *_: [(f"/v1/schedules/{of.ids['active']}", None)],
+    ("GET", "/v1/schedules/{schedule_id}/runs"): lambda of, *_: [(f"/v1/schedules/{of.ids['active']}/runs", None)],
+    ("POST", "/v1/schedules"): lambda of, *_: [
+        ("/v1/schedules", of.schedule),
+        ("/v1/schedules", {**of.schedule, "customer": MINE}),
+    ],
+    **{
+        ("POST", f"/v1/schedules/{{schedule_id}}/{act}"): lambda of, _, __, act=act: [  # type: ignore[misc]
+            (f"/v1/schedules/{of.ids['active']}/{act}", WHY)
+        ]
+        for act in ("pause", "skip", "stop")
+    },
+    ("POST", "/v1/schedules/{schedule_id}/resume"): lambda of, *_: [(f"/v1/schedules/{of.ids['paused']}/resume", {})],
+    ("GET", "/v1/holds/{number:path}"): lambda *_: [(f"/v1/holds/{THEIRS}", None)],
+    ("POST", "/v1/holds"): lambda *_: [("/v1/holds", {"customer": THEIRS, **WHY})],
+    ("POST", "/v1/holds/lift"): lambda *_: [("/v1/holds/lift", {"customer": THEIRS})],
     ("GET", "/v1/credits"): lambda *_: [("/v1/credits", None), (f"/v1/credits?customer={THEIRS}", None)],
     ("GET", "/v1/credits/{credit_id}/applications"): lambda of, *_: [
         (f"/v1/credits/{of.ids['credit']}/applications", None)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 from starlette.testclient import TestClient
 
-from books import dispute
+from books import dispute, schedules
 from tests.api.conftest import App
 from tests.books.plans import Said, analyze, read_whole_by
+from tests.flows import test_schedules as schedules_test
 from tests.flows.house import House, card
 from tests.web.conftest import Visitor, office_people, password_hash
 from tests.web.test_every_route import ROUTES
@@ -28,6 +29,7 @@ ROWS, STRIDE = 8_000, 10_000_000
 LARGE = (
     "allocations", "credits", "customers", "disputes", "events", "evidence",
     "gateway_transactions", "invoices", "journal", "mails", "payments", "reversals",
+    "schedules", "schedule_runs", "customer_holds",
 )  # fmt: skip
 """What grows with each payment; the office's people, keys and open tasks are few."""
 OWN_WORDS = {"number", "idempotency_key", "token", "card_token", "fingerprint", "card_fingerprint", "transaction_id",
@@ -38,10 +40,11 @@ QUESTIONS = {
     "/v1/payments": ("?customer=C-1", "?customer=C-1&method=check", "?idempotency_key=key-1"),
     "/v1/invoices": ("?customer=C-1", "?customer=C-1&state=pending", "?number=A"),
     "/v1/credits": ("?customer=C-1",),
+    "/v1/schedules": ("?customer=C-1",),
 }
 
 
-def scene(house: House) -> dict[str, list[int]]:
+def scene(house: House) -> dict[str, Sequence[int | str]]:
     """One customer's payments, ended in each way, and what the gaps of the addresses stand for."""
     house.bill("C-1", {"A": 5_000, "B": 6_000, "C": 7_000, "D": 9_000})
     check = house.pay(5_500)
@@ -61,7 +64,16 @@ def scene(house: House) -> dict[str, list[int]]:
         " VALUES (:id, 'ann@example.com', 'm', 'sent', now(), 'ann', now())",
         id=check,
     )
+    house.do(
+        "INSERT INTO kept_cards (customer_id, token, brand, last_four, exp_month, exp_year, fingerprint, kept_at,"
+        " kept_by) SELECT id, 'card_kept', 'visa', '1111', 12, 2039, 'f', now(), 'ann' FROM customers"
+    )
+    schedule = schedules_test.make(house, "card_kept")
+    schedules_test.do(house, schedules.skip, schedule, "away")
+    schedules_test.hold(house)
     return {
+        "number": ["C-1"],
+        "schedule_id": [schedule],
         "payment_id": [check, refunded, voided, disputed, declined],
         **{
             gap: [row.id for row in house.rows(f"SELECT id FROM {table} ORDER BY id LIMIT 2")]
@@ -84,7 +96,7 @@ def caught() -> Iterator[dict[str, Said]]:
     event.remove(Engine, "before_cursor_execute", catch)
 
 
-def addresses(known: dict[str, list[int]]) -> Iterator[str]:
+def addresses(known: Mapping[str, Sequence[int | str]]) -> Iterator[str]:
     """Every page and call that shows something whose id is known, and the lists of one customer."""
     for method, path in ROUTES:
         gaps = re.findall(r"\{(\w+)[^}]*\}", path)

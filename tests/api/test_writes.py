@@ -13,10 +13,10 @@ from sqlalchemy import text
 from books import audit
 from tests.api.conftest import App, problem
 from tests.flows.house import House
-from web.api import ROUTERS, batches, customers, invoices, payments, webhook_endpoints
+from web.api import ROUTERS, batches, customers, holds, invoices, payments, schedules, webhook_endpoints
 from web.api import credits as customer_credits
 
-MINE = (batches, customer_credits, customers, invoices, payments, webhook_endpoints)
+MINE = (batches, customer_credits, customers, holds, invoices, payments, schedules, webhook_endpoints)
 DAYS = {"invoice_date": "2026-01-05", "due_date": "2026-02-05", "currency": "USD"}
 WHY = {"reason": "as agreed"}
 HOOKS = "/v1/webhook-endpoints"
@@ -45,6 +45,30 @@ class Shop:
         made: int = self.app.made("/v1/payments", **self.app.by_card(700))["id"]
         return made
 
+    def planned(self) -> int:
+        """A card payment that waits for its day."""
+        made: int = self.app.made("/v1/payments", **self.app.by_card(700), run_on="2037-01-31")["id"]
+        return made
+
+    def kept(self) -> str:
+        """The token of a card that the customer let us keep."""
+        said = self.app.by_card(10)
+        self.app.made("/v1/payments", **said, keep_card=True)
+        return str(said["card_token"])
+
+    def schedule(self, *, paused: bool = False) -> str:
+        """The address of a schedule."""
+        asked: dict[str, Any] = {"customer": "C-1", "currency": "USD", "all_owed": True, "unit": "month"}
+        made = self.app.made("/v1/schedules", card_token=self.kept(), **asked)["id"]
+        if paused:
+            self.app.made(f"/v1/schedules/{made}/pause", **WHY)
+        return f"/v1/schedules/{made}"
+
+    def on_hold(self) -> dict[str, Any]:
+        """Who was put on hold."""
+        self.app.made("/v1/holds", customer="C-1", **WHY)
+        return {"customer": "C-1"}
+
     def endpoint(self, state: str = "enabled") -> str:
         """The address of a webhook endpoint."""
         made = self.app.made(HOOKS, url="https://93.184.216.34/")["id"]
@@ -71,6 +95,28 @@ WRITES: dict[str, Write] = {
         {**WHY, "amount_minor": 10},
         {**WHY, "amount_minor": 20},
     ),
+    "/v1/payments/{payment_id}/move": lambda shop: (
+        f"/v1/payments/{shop.planned()}/move",
+        {"run_on": "2037-02-28"},
+        {"run_on": "2037-03-31"},
+    ),
+    "/v1/schedules": lambda shop: (
+        "",
+        said := {
+            "customer": "C-1",
+            "currency": "USD",
+            "amount_minor": 100,
+            "unit": "week",
+            "card_token": shop.kept(),
+        },
+        {**said, "amount_minor": 101},
+    ),
+    "/v1/schedules/{schedule_id}/pause": lambda shop: (f"{shop.schedule()}/pause", WHY, {"reason": "other"}),
+    "/v1/schedules/{schedule_id}/skip": lambda shop: (f"{shop.schedule()}/skip", WHY, {"reason": "other"}),
+    "/v1/schedules/{schedule_id}/stop": lambda shop: (f"{shop.schedule()}/stop", WHY, {"reason": "other"}),
+    "/v1/schedules/{schedule_id}/resume": lambda shop: (f"{shop.schedule(paused=True)}/resume", {}, None),
+    "/v1/holds": lambda _: ("", {"customer": "C-1", **WHY}, {"customer": "C-1", "reason": "other"}),
+    "/v1/holds/lift": lambda shop: ("", shop.on_hold(), {"customer": "C-2"}),
     "/v1/credits/apply": lambda _: (
         "",
         {"customer": "C-1", "currency": "USD"},

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from web.api import batches, customers, events, invoices, payments, webhook_endpoints
+from web.api import batches, customers, events, holds, invoices, payments, schedules, webhook_endpoints
 from web.api import credits as customer_credits
 
 ROUTERS: Final = tuple(
-    part.router for part in (customers, invoices, payments, customer_credits, batches, events, webhook_endpoints)
+    part.router
+    for part in (
+        customers,
+        invoices,
+        payments,
+        customer_credits,
+        batches,
+        schedules,
+        holds,
+        events,
+        webhook_endpoints,
+    )
 )
 """All of it; cards are taken by `web.cards`, which the console shares."""

@@ -15,7 +15,9 @@ from starlette.responses import Response
 from books import answers
 from books.account import Customer
 from books.api_keys import ApiKey
+from books.holds import Hold
 from books.lists import Application, Batch, Credit, Invoice, Payment
+from books.schedules import Run, Schedule
 from rules.declines import told
 from rules.outcomes import DeclineClass
 from web.api.requests import digest
@@ -79,6 +81,8 @@ PAYMENT: Final = (*_names(Payment, *PAYMENT_PARTS), "card", "decline")
 CREDIT: Final = _names(Credit)
 APPLICATION: Final = _names(Application)
 BATCH: Final = _names(Batch, "caller")
+SCHEDULE_PARTS: Final = ("card_brand", "card_last_four")
+SCHEDULE: Final = (*_names(Schedule, *SCHEDULE_PARTS), "card")
 
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------
@@ -127,6 +131,22 @@ def application(of: Application) -> dict[str, Any]:
 def batch(of: Batch) -> dict[str, Any]:
     """A batch in a list; how far it is says its own address."""
     return {name: value for name, value in _plain(of).items() if name in BATCH}
+
+
+def schedule(of: Schedule) -> dict[str, Any]:
+    """A schedule; of its card the brand and the last four digits."""
+    said = {name: value for name, value in _plain(of).items() if name not in SCHEDULE_PARTS}
+    return {**said, "card": {"brand": of.card_brand, "last_four": of.card_last_four}}
+
+
+def run(of: Run) -> dict[str, Any]:
+    """What became of one date."""
+    return _plain(of)
+
+
+def hold(of: Hold) -> dict[str, Any]:
+    """A hold."""
+    return _plain(of)
 
 
 def _plain(row: Any) -> dict[str, Any]:

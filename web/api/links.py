@@ -26,6 +26,8 @@ _OF_CUSTOMER: Final = {
     "payments_list": _by("customer", "number"),
     "credits_list": _by("customer", "number"),
     "credits_apply": _with(customer=f"{_BODY}number"),
+    "schedules_list": _by("customer", "number"),
+    "holds_place": _with(customer=f"{_BODY}number"),
 }
 _PAYS: Final = _with(
     customer=f"{_BODY}customer",
@@ -40,7 +42,12 @@ _OF_INVOICE: Final = {
     "payments_preview": _PAYS,
     "payments_create": _PAYS,
 }
-_OF_PAYMENT: Final = {f"payments_{act}": _by("payment_id") for act in ("get", "progress", "cancel", "void", "refund")}
+_OF_PAYMENT: Final = {
+    f"payments_{act}": _by("payment_id") for act in ("get", "progress", "move", "cancel", "void", "refund")
+}
+_OF_SCHEDULE: Final = {
+    f"schedules_{act}": _by("schedule_id") for act in ("get", "runs", "skip", "pause", "resume", "stop")
+}
 _OF_BATCH: Final = {
     "batches_get": _by("batch_id"),
     "batches_progress": _by("batch_id"),
@@ -60,6 +67,8 @@ LINKS: Final[Mapping[str, Mapping[str, Schema]]] = {
     "cards_keep_card": _OF_CARD,
     "payments_create": _OF_PAYMENT,
     "batches_create": _OF_BATCH,
+    "schedules_create": _OF_SCHEDULE,
+    "holds_place": {"holds_get": _by("number", "customer"), "holds_lift": _with(customer=f"{_BODY}customer")},
     "webhook_endpoints_create": _OF_ENDPOINT,
 }
 """By the call that is answered, the calls that its answer leads to."""

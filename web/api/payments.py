@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from books import answers as kept_answers
-from books import kept_cards, lists, proposals, refund
+from books import kept_cards, lists, plans, proposals, refund
 from books import void as voiding
 from books.api_keys import ApiKey
 from rules.errors import Fault, NotFound, RequestRefused, shown
 from rules.methods import Method
 from rules.money import check_minor
-from rules.requests import check_words, unknown_fields
+from rules.requests import check_words, parse_day, unknown_fields
 from rules.states import Payment as State
 from web.api import answers
 from web.api.access import Payer, Previewer, Reader, Refunder, Voider, other_customer, stands
@@ -161,6 +161,23 @@ def cancel(
         lists.payment(conn, payment_id, key.customer_id)
         cancelled = voiding.cancel(conn, payment_id, reason, now, key.by)
         return Made(200 if cancelled else 202, answers.payment(lists.payment(conn, payment_id)))
+
+    return write(at, request, key, idempotency_key, body, make)
+
+
+@router.post("/{payment_id}/move")
+def move(request: Request, at: At, key: Payer, payment_id: Id, idempotency_key: IdempotencyKey, body: Body) -> Response:
+    """Plan a payment that waits for its day for another one: `run_on`."""
+    faults = unknown_fields(body, ("run_on",))
+    run_on = parse_day("run_on", body.get("run_on"))
+    if isinstance(run_on, Fault):
+        faults.append(run_on)
+    if faults or isinstance(run_on, Fault):
+        raise RequestRefused(faults)
+
+    def make(conn: Connection, now: datetime) -> Made:
+        plans.move(conn, payment_id, run_on, at.zone, now, key.by, key.customer_id)
+        return Made(200, answers.payment(lists.payment(conn, payment_id)))
 
     return write(at, request, key, idempotency_key, body, make)
 

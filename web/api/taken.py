@@ -16,6 +16,7 @@ from rules.methods import NUMBER_MAX, Method
 from rules.money import AMOUNT_MINOR_MAX, EXPONENTS
 from rules.requests import KEY_MAX as ROW_KEY_MAX
 from rules.requests import NAME_MAX, WORDS_MAX
+from rules.schedules import EVERY_MAX, LAST_DAY, TIMES_MAX
 from rules.texts import NOTES_MAX
 from rules.webhooks import URL_MAX
 from web.api import batches, invoices, payments, requests
@@ -105,10 +106,14 @@ _SAID: Final = {
 }
 _NEEDED: Final = ("customer", "currency", "amount_minor", "method", "card_token")
 _OF_SINGLE: Final = {"keep_card": {"type": "boolean"}, "attended": {"type": "boolean"}}
+_LATER: Final = {
+    "anyOf": [DAY, {"enum": ["", None]}],
+    "description": "The card is charged on this later day of the business, and not before.",
+}
 _OF_ROW: Final = {"idempotency_key": line(ROW_KEY_MAX)}
 
 
-def _payment(more: Mapping[str, Schema]) -> Schema:
+def _payment(more: Mapping[str, Schema], of_card: Mapping[str, Schema]) -> Schema:
     """R6: only a check or a money order carries a number, only a card payment a card."""
 
     def by(*methods: Method, **fields: Schema) -> Schema:
@@ -119,7 +124,7 @@ def _payment(more: Mapping[str, Schema]) -> Schema:
     return {
         "oneOf": [
             by(Method.CHECK, Method.MONEY_ORDER, number=number),
-            by(Method.CREDIT_CARD, card_token=line(), recurring=_FLAG),
+            by(Method.CREDIT_CARD, card_token=line(), recurring=_FLAG, **of_card),
             by(Method.CASH, Method.PAYPAL, Method.OTHER),
         ]
     }
@@ -127,10 +132,48 @@ def _payment(more: Mapping[str, Schema]) -> Schema:
 
 _PAYMENT: Final = {"$ref": "#/components/schemas/PaymentRequest"}
 
+
+# ---- schedules and holds --------------------------------------------------------------------------------------------
+
+_NO_DAY: Final = {"anyOf": [DAY, {"enum": ["", None]}]}
+
+
+def _count(most: int, about: str) -> Schema:
+    return {"type": ["integer", "null"], "minimum": 1, "maximum": most, "description": about}
+
+
+def _schedule() -> Schema:
+    """A fixed amount or all that is owed, by weeks or by months."""
+    said = {
+        "customer": line(),
+        "currency": CURRENCY,
+        "card_token": {**line(), "description": "Of a card that the customer let us keep."},
+        "every": _count(EVERY_MAX, "Every so many of them; 1, unless given."),
+        "start": {**_NO_DAY, "description": "From this day on; today, unless given."},
+        "until": {**_NO_DAY, "description": "No date after this day."},
+        "times": _count(TIMES_MAX, "So many payments; without end, unless given."),
+        "notes": _SAID["notes"],
+    }
+    amounts: tuple[dict[str, Schema], ...] = (
+        {"amount_minor": AMOUNT, "as_credit": _FLAG},
+        {"all_owed": {"const": True, "description": "All that is owed on the day."}},
+    )
+    units: tuple[dict[str, Schema], ...] = (
+        {"unit": {"const": "week"}},
+        {"unit": {"const": "month"}, "month_day": _count(LAST_DAY, "31: the last of each month.")},
+    )
+    needed = ("customer", "currency", "card_token", "amount_minor", "all_owed", "unit")
+    forms = [{**said, **amount, **unit} for amount in amounts for unit in units]
+    return {"oneOf": [record(form, [name for name in form if name not in needed]) for form in forms]}
+
+
+_SCHEDULE: Final = _schedule()
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Currency": {"type": "string", "enum": sorted(EXPONENTS), "description": "ISO 4217."},
-    "PaymentRequest": _payment(_OF_SINGLE),
-    "PaymentRow": _payment(_OF_ROW),
+    "PaymentRequest": _payment(_OF_SINGLE, {"run_on": _LATER}),
+    "PaymentRow": _payment(_OF_ROW, {}),
+    "ScheduleRequest": _SCHEDULE,
 }
 """What several calls take."""
 
@@ -218,6 +261,7 @@ BODIES: Final[Mapping[tuple[str, str], tuple[Schema, Schema]]] = {
         {**_WHY, "refund_on_void_failure": "auto"},
     ),
     ("POST", "/v1/payments/{payment_id}/cancel"): (_REASON, _WHY),
+    ("POST", "/v1/payments/{payment_id}/move"): (record({"run_on": DAY}), {"run_on": "2038-12-31"}),
     ("POST", "/v1/payments/{payment_id}/refund"): (
         record({"reason": line(WORDS_MAX), "amount_minor": or_null(AMOUNT)}, ["amount_minor"]),
         {"reason": "one of two was broken", "amount_minor": 250},
@@ -243,6 +287,38 @@ BODIES: Final[Mapping[tuple[str, str], tuple[Schema, Schema]]] = {
             ],
         },
     ),
+    ("POST", "/v1/schedules"): (
+        {"$ref": "#/components/schemas/ScheduleRequest"},
+        {
+            "customer": "C-1001",
+            "currency": "USD",
+            "amount_minor": 1000,
+            "card_token": "card_of_the_customer",
+            "unit": "month",
+            "month_day": 31,
+            "times": 12,
+        },
+    ),
+    **{
+        ("POST", f"/v1/schedules/{{schedule_id}}/{act}"): (_REASON, {"reason": "away in January"})
+        for act in ("pause", "skip", "stop")
+    },
+    ("POST", "/v1/schedules/{schedule_id}/resume"): (record({}), {}),
+    ("POST", "/v1/holds"): (
+        record(
+            {
+                "customer": line(),
+                "reason": line(WORDS_MAX),
+                "until": {
+                    **_NO_DAY,
+                    "description": "Its last day, within ten years; until it is lifted, unless given.",
+                },
+            },
+            ["until"],
+        ),
+        {"customer": "C-1001", "reason": "her letter of 2 December"},
+    ),
+    ("POST", "/v1/holds/lift"): (record({"customer": line()}), {"customer": "C-1001"}),
     ("POST", "/v1/credits/apply"): (
         record(
             {

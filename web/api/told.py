@@ -10,16 +10,19 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from books.account import Customer
+from books.holds import Hold
 from books.lists import Application, Batch, Credit, Invoice, Payment
+from books.schedules import Run, Schedule
 from books.webhooks import Delivery, Endpoint
 from rules.card_expiry import Notice
 from rules.cards import Brand
 from rules.events import BY_NAME
 from rules.methods import Method
 from rules.outcomes import DeclineClass
+from rules.schedules import RunOutcome, State, Unit
 from web import problems
 from web.api import invoices, payments
-from web.api.answers import PAYMENT_PARTS
+from web.api.answers import PAYMENT_PARTS, SCHEDULE_PARTS
 from web.api.taken import CURRENCY, DAY, ID, MOMENT, Schema, or_null, record
 
 _TEXT: Final = {"type": "string"}
@@ -133,6 +136,16 @@ ROWS: Final[Mapping[str, Schema]] = {
     "Credit": _row(Credit, currency=CURRENCY),
     "Application": _row(Application),
     "Batch": _row(Batch, "caller"),
+    "Schedule": _row(
+        Schedule,
+        *SCHEDULE_PARTS,
+        card=record(_BRANDED),
+        currency=CURRENCY,
+        unit={"type": "string", "enum": list(Unit)},
+        state={"type": "string", "enum": list(State)},
+    ),
+    "Run": _row(Run, outcome={"type": "string", "enum": list(RunOutcome)}),
+    "Hold": _row(Hold, customer=_TEXT),
     "Event": _EVENT,
     "Endpoint": _ENDPOINT,
     "Delivery": _row(Delivery, type={"type": "string", "enum": list(BY_NAME)}),
@@ -240,6 +253,8 @@ _OF_TAG: Final = {
     "payments": "Payment",
     "credits": "Credit",
     "batches": "Batch",
+    "schedules": "Schedule",
+    "holds": "Hold",
     "events": "Event",
     "webhook endpoints": "Endpoint",
 }
@@ -249,6 +264,7 @@ _OF_CALL: Final = {
     ("POST", "/v1/payments/{payment_id}/refund"): "Refund",
     ("POST", "/v1/batches"): "BatchProgress",
     ("GET", "/v1/batches/{batch_id}"): "BatchProgress",
+    ("GET", "/v1/schedules/{schedule_id}/runs"): "Run",
     ("POST", "/v1/credits/apply"): "Applied",
     ("GET", "/v1/credits/{credit_id}/applications"): "Application",
     ("POST", "/v1/credits/applications/{application_id}/reverse"): "Application",
@@ -267,7 +283,7 @@ def answered(key: tuple[str, str], tag: str, *, listed: bool, picks: bool) -> Sc
     rows: Schema = {"type": "array", "items": row}
     if key == ("GET", "/v1/events"):
         return record({"data": rows, "after": _COUNT, "more": _TRUTH, "next": _TEXT})
-    if name == "Delivery":
+    if name in ("Delivery", "Run"):
         return record({"data": rows})
     return record({"data": rows, "next": or_null(_TEXT)}) if listed else row
 
