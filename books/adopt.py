@@ -204,6 +204,7 @@ def as_refund(
     asked = {"payment_id": payment_id, "sale_id": sale.id, "amount": found.amount_minor}
     waits = conn.execute(_TO_RETURN, asked).one_or_none()
     if waits is None:
+        _make_room(conn, payment_id, found.amount_minor, now, by)
         reversal_id = refund.ask(conn, payment_id, found.amount_minor, f"made before a restore: {why}", now, by)
         state: StrEnum = states.Reversal.REFUND_DUE
     else:
@@ -239,6 +240,22 @@ def as_refund(
     told = {"id": found.id, "refund_id": refund_id, "payment_id": payment_id, "reversal_id": reversal_id}
     conn.execute(_AS_REFUND, {**told, "now": now, "by": by})
     tell(conn, "report.adopted", now, by, why, payment_id=payment_id, gateway_transaction_id=refund_id)
+
+
+_DUE_HERE = text("""
+    SELECT id FROM reversals WHERE payment_id = :id AND purpose = 'refund' AND state = 'refund_due'
+    ORDER BY id DESC FOR NO KEY UPDATE""")
+_NO_ROOM: Final = "the gateway had refunded it before the restore: ask again for what is left"
+
+
+def _make_room(conn: Connection, payment_id: int, amount_minor: int, now: datetime, by: str) -> None:
+    """What the gateway did goes before what is only due here: of that the newest fail until enough is left."""
+    for row in conn.execute(_DUE_HERE, {"id": payment_id}).all():
+        if refund.charge(conn, payment_id).refundable_minor >= amount_minor:
+            return
+        move = Move(row.id, states.Reversal.REFUND_DUE, "fail", _NO_ROOM)
+        advance(conn, Subject.REVERSALS, [move], now, by, {"ended_at": [now]})
+        tell(conn, "alarm.reversal", now, by, _NO_ROOM, payment_id=payment_id)
 
 
 _GIVEN_BACK = text("""

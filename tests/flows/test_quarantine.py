@@ -25,6 +25,7 @@ from rules.reconciling import Kind, ReportLine, State
 from sandbox.client import SandboxProcess, close
 from tests import servers
 from tests.flows.house import House, all_at, build, card, settings_for
+from tests.flows.test_refund_parts import ask
 
 
 @pytest.fixture
@@ -194,15 +195,33 @@ def test_a_refund_of_the_report_ends_the_void_that_it_followed(house: House) -> 
     payment = house.pay(1000, card())
     house.work()
     house.void(payment)
-    terms = house.context.terms
     with house.context.transaction() as (conn, now):
-        reverse.begin_voids(conn, payment, 1, terms, now)
-        lines = [ReportLine(1, Kind.REFUND, State.SETTLED, 1000, "USD", now, None, "re_1")]
-        source = Source("stripe", "a report", "report.csv", None, None, timedelta(hours=1), timedelta(0))
-        report = reconcile.read(conn, source, lines, now, "sue").report_id
-        adopt.as_refund(conn, report, 1, payment, terms, now, "sue", "as the report has it")
+        reverse.begin_voids(conn, payment, 1, house.context.terms, now)
+        take_in_refund(house, conn, payment, 1000, now)
     assert house.reversal(payment).state == "refunded"
     assert house.row("SELECT state FROM gateway_transactions WHERE operation = 'void'").state == "failed"
+
+
+def test_what_the_gateway_refunded_goes_before_what_is_only_due(house: House) -> None:
+    """E7, R17: the report's refund leaves too little for one asked for since: that one fails, with an alarm."""
+    house.bill("C-1", {"A": 1000})
+    payment = house.pay(1000, card())
+    house.work()
+    for amount in (200, 300):
+        ask(house, payment, amount)
+    with house.context.transaction() as (conn, now):
+        take_in_refund(house, conn, payment, 700, now)
+    states = house.rows("SELECT amount_minor, state FROM reversals ORDER BY id")
+    assert states == [(200, "refund_due"), (300, "failed"), (700, "refunded")]
+    assert house.alarms() == ["alarm.reversal"]
+
+
+def take_in_refund(house: House, conn: Connection, payment: int, amount: int, now: datetime) -> None:
+    """The gateway's report has a refund of this payment that nobody here knows."""
+    lines = [ReportLine(1, Kind.REFUND, State.SETTLED, amount, "USD", now, None, "re_1")]
+    source = Source("stripe", "a report", "report.csv", None, None, timedelta(hours=1), timedelta(0))
+    report = reconcile.read(conn, source, lines, now, "sue").report_id
+    adopt.as_refund(conn, report, 1, payment, house.context.terms, now, "sue", "as the report has it")
 
 
 # ---- bringing the books up to date -----------------------------------------------------------------------------------
