@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
+from rules.errors import SettingsError
 from rules.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ _exports: list[otlp.Export] = []
 def check(endpoint: str | None) -> None:
     """Raise SettingsError where spans are to be sent and the packages for that are missing."""
     if endpoint:
-        from telemetry import otlp  # noqa: F401, PLC0415 - its packages are there where they are wanted
+        _otlp()
 
 
 def begin(process: str, endpoint: str | None, headers: Mapping[str, str]) -> None:
@@ -112,9 +114,18 @@ def begin(process: str, endpoint: str | None, headers: Mapping[str, str]) -> Non
     """
     end()
     if endpoint:
-        from telemetry import otlp  # noqa: PLC0415 - its packages are there where they are wanted
+        _exports[:] = [_otlp().Export(process, endpoint, headers)]
 
-        _exports[:] = [otlp.Export(process, endpoint, headers)]
+
+def _otlp() -> ModuleType:
+    try:
+        from telemetry import otlp  # noqa: PLC0415 - its packages are there where they are wanted
+    except ModuleNotFoundError as reason:
+        raise SettingsError(
+            "DEFRAY_TRACES_ENDPOINT is set, and the packages that send traces are not installed.",
+            "Install them: pip install 'defray[traces]'.",
+        ) from reason
+    return otlp
 
 
 def end() -> None:

@@ -208,7 +208,7 @@ EVERY_MODULE: Final = """
 import importlib, pkgutil, sys
 for part in sys.argv[1:]:
     for module in pkgutil.walk_packages(importlib.import_module(part).__path__, f"{part}."):
-        if module.name not in OF_ALEMBIC and not module.name.startswith("worker.flower") \\
+        if module.name not in OF_ALEMBIC and not module.name.startswith(("worker.flower", "telemetry.otlp")) \\
                 and module.name != "rules.one_time_codes" and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 """.replace("OF_ALEMBIC", "{'models.migrations.env'}")
