@@ -7,7 +7,8 @@ LOCK := pip compile pyproject.toml --no-config --quiet --universal --python-vers
 INSTALL := install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all:
 # What stands on the dependencies: the wire, the database, the queue, the vault, PDF, HTTP, and the flow through all.
 SLICE := tests/rules tests/gateways tests/vault tests/models tests/books tests/papers tests/worker tests/webhooks \
-	tests/mailer tests/producer tests/api tests/cli tests/flows --deselect tests/api/test_schema.py::test_schemathesis
+	tests/mailer tests/producer tests/reports tests/retention tests/telemetry tests/api tests/cli tests/flows \
+	--deselect tests/api/test_schema.py::test_schemathesis
 IN_BOUNDS := -n 4 --dist worksteal -p no:cacheprovider
 
 .PHONY: help setup setup-dev run test check lint types imports tests fuzz-api chaos soak fuzz audit-packages bench format lock bounds newest docs secrets clean
