@@ -118,6 +118,14 @@ def test_environments_are_settings(compose: Mapping[str, Any], tmp_path: Path, m
         HttpClient(url, {}, pool_size=1, connect_timeout=1, read_timeout=1)
 
 
+def test_flower_keeps_its_state_on_a_volume(compose: Mapping[str, Any]) -> None:
+    """What Flower has seen outlasts its container."""
+    flower = compose["services"]["flower"]
+    (mounted,) = (volume.split(":")[1] for volume in flower["volumes"])
+    home = flower["environment"]["DEFRAY_HOME"]
+    assert Path(mounted) in settings.load({"DEFRAY_HOME": home}).flower_folder.parents
+
+
 def test_every_lasting_service_has_a_health_check(compose: Mapping[str, Any]) -> None:
     """Only the migration, which ends by itself, has none."""
     without = {name for name, service in compose["services"].items() if "healthcheck" not in service}
