@@ -205,19 +205,22 @@ def test_a_collector_that_is_away_is_told_once(caplog: pytest.LogCaptureFixture)
 class Moody(SpanExporter):
     """A collector that takes spans at times."""
 
-    def __init__(self, *moods: SpanExportResult) -> None:
+    def __init__(self, *moods: SpanExportResult | OSError) -> None:
         self._moods = iter(moods)
 
     def export(self, spans: object) -> SpanExportResult:
         """As it likes."""
-        return next(self._moods)
+        mood = next(self._moods)
+        if isinstance(mood, OSError):
+            raise mood
+        return mood
 
 
 def test_a_collector_that_is_back_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """One line when spans begin to be lost, and one when they are taken again."""
     caplog.set_level(logging.INFO)
     good, bad = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
-    moody = otlp._ToldOnce(Moody(good, bad, bad, good, good, bad))
+    moody = otlp._ToldOnce(Moody(good, bad, OSError(), good, good, OSError()))
     for _ in range(6):
         moody.export([])
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO", "WARNING"]
