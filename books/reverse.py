@@ -88,7 +88,8 @@ class Answer:
 
 _DUE = text(f"""
     SELECT r.*, s.reference AS sale_reference, s.transaction_id AS sale_transaction_id, s.gateway,
-           s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at, p.card_last_four
+           s.account, s.amount_minor AS sale_amount_minor, s.started_at AS sale_started_at,
+           coalesce(p.card_last_four, '') AS card_last_four
     FROM reversals r JOIN gateway_transactions s ON s.id = r.sale_id JOIN payments p ON p.id = r.payment_id
     WHERE r.next_step = :step AND r.due_at <= :now
       AND (CAST(:payment_id AS bigint) IS NULL OR r.payment_id = :payment_id)

@@ -112,7 +112,7 @@ def _of_broker(settings: Settings, redis_url: str, with_processes: bool) -> list
     with redis.Redis.from_url(redis_url, socket_connect_timeout=5, socket_timeout=5) as client:
         try:
             checks = list(of_broker(client.info()))
-            checks.append(_try("broker's clock", partial(_broker_skew, client)))
+            checks.append(_try("broker's clock", partial(broker_skew, client)))
             if with_processes:
                 checks += of_workers(pulse.workers(client, redis_url), pulse.since_sweep(client))
             return [*checks, *_rests(settings, client)]
@@ -120,8 +120,11 @@ def _of_broker(settings: Settings, redis_url: str, with_processes: bool) -> list
             raise Unreachable(f"The broker does not answer: {reason}", "Start it, or mend DEFRAY_REDIS_URL.") from None
 
 
-def _broker_skew(client: redis.Redis) -> str:
-    """The broker's time-outs are spans and need no clock; one that is wrong tells of a machine without NTP."""
+def broker_skew(client: redis.Redis) -> str:
+    """Its time-outs are spans and need no clock, but one that is wrong tells of a machine without NTP.
+
+    Raises DefrayError.
+    """
     before = datetime.now(UTC)
     seconds, microseconds = map(int, client.time())
     there = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)

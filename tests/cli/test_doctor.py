@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
+from cli import checkup
 from cli.server_checks import Check, of_broker, of_database, of_disk, of_workers
 from local.valkey import Valkey
 from models import server
+from rules.errors import DefrayError
 from tests import servers
 from tests.cli.conftest import Desk
 
@@ -140,6 +143,20 @@ def test_what_no_test_broker_is() -> None:
     assert found(of_workers(all_queues, timedelta(seconds=4))) == []
     assert found(of_workers(all_queues, timedelta(seconds=400))) == ["beat"]
     assert found(of_workers({"one": all_queues["one"] - {"bulk"}}, timedelta(0))) == ["queue bulk"]
+
+
+class Ahead:
+    """A broker on a machine whose clock is wrong."""
+
+    def time(self) -> tuple[int, int]:
+        """Ten seconds from now."""
+        return int(time.time()) + 10, 0
+
+
+def test_the_clock_of_the_broker() -> None:
+    """D2: a machine of ours without a time server is found by its broker, too."""
+    with pytest.raises(DefrayError, match="the broker's differ by"):
+        checkup.broker_skew(cast(redis.Redis, Ahead()))
 
 
 def found(checks: Iterator[Check]) -> list[str]:
