@@ -140,6 +140,9 @@ document is at `/v1/openapi.json`, and as a page at `/v1/docs`.
 
 ## Problems
 
+Every answer has `X-Request-Id`, by which who runs Defray finds what was done for it; with a `traceparent` (W3C Trace
+Context) it is your own trace's id.
+
 What goes wrong is told as problem details (RFC 9457, `application/problem+json`) with a `type` that stays, `title`,
 `status` and `detail`. Where fields are wrong, `faults` has for each its `field`, the `problem` and the `remedy`; no answer
 repeats what was sent.

@@ -11,7 +11,7 @@ from books import notices
 from books.notices import Claimed, NotProven, Told, Woken
 from gateways.notices import AskThem, ConfirmsNotices, Notice, NotTheirs, Received, read
 from gateways.window import Broke
-from tasks import fan_out
+from tasks import fan_out, told
 from tasks.context import BY, Context, current
 from vault import SealedText
 
@@ -75,7 +75,7 @@ def _question(context: Context, gateway: str, asked: AskThem, send_by: float) ->
     there = context.gateways.get(gateway)
     if not isinstance(there, ConfirmsNotices):
         return lambda: None
-    return lambda: there.confirm_notice(asked.question, send_by)
+    return told.question("notice", gateway, lambda: there.confirm_notice(asked.question, send_by))
 
 
 def _answered(gateway: str, notice: Notice, theirs: bool | Broke | None) -> Told | NotProven:

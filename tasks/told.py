@@ -43,17 +43,19 @@ def call(operation: str, about: About, make: Callable[[], R], *, in_batch: bool 
     present = traces.current()
     if present is None or not traces.sent() or (in_batch and about.transaction_id % ONE_OF_BATCH):
         return make
+    return _told(present, operation, about.gateway, make, payment=about.payment_id, transaction=about.transaction_id)
 
+
+def question(operation: str, gateway: str, make: Callable[[], R]) -> Callable[[], R]:
+    """The same for a call that is about no transaction of ours."""
+    present = traces.current()
+    return make if present is None or not traces.sent() else _told(present, operation, gateway, make)
+
+
+def _told(present: traces.Span, operation: str, gateway: str, make: Callable[[], R], **ids: int) -> Callable[[], R]:
     def with_span() -> R:
-        span = traces.below(
-            present,
-            f"{operation} at {about.gateway}",
-            "client",
-            gateway=about.gateway,
-            operation=operation,
-            payment=about.payment_id,
-            transaction=about.transaction_id,
-        )
+        name = f"{operation} at {gateway}"
+        span = traces.below(present, name, "client", gateway=gateway, operation=operation, **ids)
         try:
             reply = make()
         except Exception as error:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from rules.errors import DefrayError, KeyReused, MoveRefused, NotFound, RequestRefused, Unreachable, VaultClosed
+from telemetry import traces
 from web import problems, resume
 from web.pages import page
 from web.rights import Forbidden, NotSignedIn, OldForm, SecondFactorDue, form_fields, session_token
@@ -172,4 +173,6 @@ def _left(_request: Request, _error: Exception) -> Response:
 
 def _unforeseen(request: Request, _error: Exception) -> Response:
     """The server logs the error itself (redacted, as every line); the answer has none of its words."""
-    return answer(request, 500, "Something went wrong here", "It was written down. Try again, or tell who runs Defray.")
+    span = traces.current()
+    written = f"It was written down as {span.trace_id}" if span else "It was written down"
+    return answer(request, 500, "Something went wrong here", f"{written}. Try again, or tell who runs Defray.")

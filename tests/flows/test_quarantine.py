@@ -95,7 +95,7 @@ def test_without_any_witness_nothing_is_sent(house: House) -> None:
     assert house.alarms() == ["alarm.quarantined"]
 
 
-def test_in_quarantine_nothing_is_sent_and_the_rest_goes_on(house: House) -> None:
+def test_in_quarantine_nothing_is_sent_and_the_rest_goes_on(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """E7: no charge, void, refund or second send; checks are posted, outcomes are looked up; then all of it goes on."""
     for number in ("C-1", "C-2", "C-3"):
         house.bill(number, {"A": 1000})
@@ -125,6 +125,11 @@ def test_in_quarantine_nothing_is_sent_and_the_rest_goes_on(house: House) -> Non
     assert house.reversal(posted).state == "refund_awaiting_approval"  # it had been asked for before
     with pytest.raises(MoveRefused, match="no quarantine"):
         release(house)
+    said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == "tasks.guard"]
+    assert said == [
+        ("CRITICAL", "quarantined: nothing is charged, voided or refunded"),
+        ("WARNING", "the quarantine has ended"),
+    ]
 
 
 def test_a_program_that_knows_no_quarantine_is_stopped_by_the_database(house: House) -> None:
