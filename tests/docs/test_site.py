@@ -54,6 +54,12 @@ def test_every_page_is_in_the_site(site: Path) -> None:
         assert f'href="{address}"' in menu or address == "index.html", f"{page} is not in the menu"
 
 
+def test_no_page_is_named_twice() -> None:
+    """Each page has one place in the menu."""
+    named = re.findall(r"[\w/.-]+\.md$", (PROJECT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert [name for name in named if named.count(name) > 1] == []
+
+
 def test_nothing_comes_from_elsewhere(site: Path) -> None:
     """No page asks another server for a script, a style, a font or a picture."""
     foreign = {
