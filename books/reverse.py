@@ -592,6 +592,51 @@ def approve(conn: Connection, payment_id: int, today: date, now: datetime, by: s
     _follow(conn, reversal, step, today, now, by)
 
 
+_UNSURE_REFUNDS = text("""
+    SELECT r.*, p.customer_id, s.gateway FROM reversals r JOIN payments p ON p.id = r.payment_id
+    JOIN gateway_transactions s ON s.id = r.sale_id
+    WHERE r.payment_id = :id AND r.state = 'refunding'
+      AND (CAST(:amount AS bigint) IS NULL OR r.amount_minor = :amount)
+    ORDER BY r.id FOR NO KEY UPDATE OF r""")
+
+
+def resolve(
+    conn: Connection,
+    payment_id: int,
+    made: bool,
+    amount_minor: int | None,
+    reason: str,
+    terms: Terms,
+    now: datetime,
+    by: str,
+) -> None:
+    """E4: a person says whether a refund was made whose outcome could not be found out; evidence of its own.
+
+    `amount_minor` tells which, where several are unknown. Raises NotFound, or MoveRefused where none is, where it is
+    not clear which, or while it may be on its way.
+    """
+    void.lock(conn, payment_id)
+    unsure = conn.execute(_UNSURE_REFUNDS, {"id": payment_id, "amount": amount_minor}).all()
+    if not unsure:
+        raise MoveRefused(
+            f"Payment {payment_id} has no refund with an unknown outcome.", "`defray explain` tells where it stands."
+        )
+    if len({reversal.amount_minor for reversal in unsure}) > 1:
+        raise MoveRefused(
+            f"Several refunds of payment {payment_id} are unknown.", "Name the amount of the one you mean."
+        )
+    reversal = unsure[0]
+    sent = conn.execute(_LAST, {"id": reversal.id, "operation": "refund"}).one()
+    if sent.send_until + terms.answer_within > now:
+        raise MoveRefused(f"A refund of payment {payment_id} is being sent right now.", "Say it in a few minutes.")
+    said = {"verdict": "made" if made else "not_made", "reason": reason, "by": by}
+    witness(conn, "person", now, [(sent.id, Evidence(None, said))])
+    outcome = Approved("", "person", reason) if made else Failed(FailureClass.REFUSED, "person", reason)
+    _close(conn, sent, outcome, now, by)
+    step = Next("refund" if made else "fail", None, timedelta(0), f"{by} asked the gateway: {reason}")
+    _follow(conn, reversal, step, terms.today(now), now, by)
+
+
 _KEPT = text("SELECT id FROM credits WHERE payment_id = :id ORDER BY id DESC LIMIT 1")
 _HAD_PAID = text("SELECT invoice_id FROM allocations WHERE payment_id = :id ORDER BY id")
 

@@ -99,7 +99,7 @@ class RefundItself(click.Command):
 _REFUND = "PAYMENT"
 
 
-@click.group(cls=PaymentOrAnswer, subcommand_metavar="PAYMENT|approve|keep ...")
+@click.group(cls=PaymentOrAnswer, subcommand_metavar="PAYMENT|approve|keep|resolve ...")
 def refund() -> None:
     """Refund a posted card payment, all of it or a part; or answer whether a voided one's charge is returned.
 
@@ -107,6 +107,7 @@ def refund() -> None:
     defray refund 1042 --amount 12.50 --reason "goods returned"
     defray refund approve 1042
     defray refund keep 1042 --reason "as agreed"
+    defray refund resolve 1042 not_made --reason "the gateway's support says so"
     """
 
 
@@ -169,6 +170,29 @@ def approve(payment: int, by: str) -> None:
             reverse.approve(conn, payment, at.today(now), now, by)
         at.wake.reversals("refund", payment)
     tell({"payment_id": payment, "refund": "approved"}, f"The refund of payment {payment} is on its way.")
+
+
+@refund.command("resolve")
+@_PAYMENT
+@click.argument("verdict", type=click.Choice(["made", "not_made"]))
+@click.option("--amount", metavar="DECIMAL", help="Of the refund that is meant, where several are unknown.")
+@with_reason
+@with_name
+@with_json
+def resolve_refund(payment: int, verdict: str, amount: str | None, reason: str, by: str) -> None:
+    """Say what became of a refund whose outcome could not be found out (after asking the gateway's support).
+
+    One that was not made counts for nothing: ask for it again, or approve or keep it.
+    """
+    from books import reverse, views
+    from cli.reach import office
+
+    with office() as at, at.transaction() as (conn, now):
+        minor = _minor(amount, views.payment(conn, payment).currency)
+        reverse.resolve(conn, payment, verdict == "made", minor, reason, at.terms(), now, by)
+    tell(
+        {"payment_id": payment, "refund": verdict}, f"The refund of payment {payment} was {verdict.replace('_', ' ')}."
+    )
 
 
 @refund.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.client import answer, reset
+from sandbox.client import answer, close, reset
 from tests.cli.conftest import Desk
 from tests.flows.house import House, card
 
@@ -186,6 +186,21 @@ def settled(house: House, amount: int = 6000) -> int:
     payment = charged(house, amount)
     house.sandbox.client.settle()
     return payment
+
+
+def test_a_person_says_what_became_of_a_refund(desk: Desk) -> None:
+    """E4, R17: one whose outcome cannot be found out is ended by a person's word, with who and why."""
+    payment = settled(desk.house)
+    assert "no refund with an unknown outcome" in desk.run("refund", "resolve", payment, "made", *WHY).stderr
+    desk.house.sandbox.client.scenario(before=[close()], operation="refund")
+    desk.ask("refund", payment, "--amount", "12.50", *WHY)
+    desk.house.work()
+    desk.house.advance(hours=1)
+    answer = desk.ask("refund", "resolve", payment, "not_made", "--amount", "12.50", *WHY)
+    assert answer == {"payment_id": payment, "refund": "not_made"}
+    assert desk.house.reversal(payment).state == "failed"
+    assert "sue asked the gateway: the customer called" in desk.run("explain", payment).stdout
+    assert desk.ask("status", payment)["refunded_minor"] == 0
 
 
 def test_a_refund_of_a_part(desk: Desk) -> None:

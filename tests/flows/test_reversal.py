@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from books import outcome, reverse
+from books import outcome, refund, reverse
 from books.outcome import Heard
 from rules.errors import MoveRefused
 from rules.outcomes import (
@@ -27,6 +27,7 @@ from rules.outcomes import (
 )
 from sandbox.client import answer, close, edit, hold, page, reset, settle
 from tasks import confirm, watch
+from tasks import refund as refund_task
 from tasks import void as void_task
 from tests.flows.house import AMEX, VISA, House, at_once, card, refused_by_the_database
 
@@ -445,6 +446,42 @@ def test_a_refund_that_waited_too_long_to_be_sent_again_is_looked_up(house: Hous
     assert len(arrived(house, "refund")) == 1
     assert (house.reversal(payment).state, house.reversal(payment).next_step) == ("refunding", "watch")
     assert "alarm.reversal" in house.alarms()
+    say(house, payment, made=False)
+    assert house.reversal(payment).state == "failed"
+    house.approve_refund(payment)
+    house.work()
+    assert len(set(arrived(house, "refund"))) == 2
+    assert net(house, "payflow") == 0
+
+
+def say(house: House, payment: int, *, made: bool, amount: int | None = None) -> None:
+    """A person says what became of a refund."""
+    with house.context.transaction() as (conn, now):
+        reverse.resolve(conn, payment, made, amount, "the gateway's support says so", house.context.terms, now, "sue")
+
+
+def test_a_person_closes_a_refund_that_no_inquiry_can(house: House) -> None:
+    """E4, R17: of two parts with lost answers each is named by its amount; the word is kept as evidence."""
+    payment = charged(house)
+    house.sandbox.client.settle()
+    house.sandbox.client.scenario(after=[reset()], operation="refund", times=2)
+    house.sandbox.client.scenario(before=[page(503)], operation="inquiry", times=0)
+    with pytest.raises(MoveRefused, match="no refund with an unknown outcome"):
+        say(house, payment, made=True)
+    for amount in (500, 700):
+        with house.context.transaction() as (conn, now):
+            refund.ask(conn, payment, amount, "goods returned", now, "sue")
+    refund_task.work(house.context, None, 10)
+    with pytest.raises(MoveRefused, match="being sent right now"):
+        say(house, payment, made=True, amount=700)
+    house.advance(hours=1)
+    with pytest.raises(MoveRefused, match="Several refunds"):
+        say(house, payment, made=True)
+    say(house, payment, made=True, amount=700)
+    say(house, payment, made=True)
+    assert house.payment(payment).refunded_minor == 1200
+    said = house.rows("SELECT said FROM evidence WHERE kind = 'person'")
+    assert [(row.said["verdict"], row.said["by"]) for row in said] == [("made", "sue")] * 2
 
 
 def test_a_second_refund_send_that_failed_proves_nothing_of_the_first(house: House) -> None:
