@@ -89,6 +89,7 @@ def test_what_is_archived_is_never_charged_again(desk: Desk, shop: App, tmp_path
     kept = house.rows("SELECT DISTINCT payment_id FROM events WHERE payment_id IS NOT NULL")
     assert {row.payment_id for row in kept} == {lost}
     assert house.rows("SELECT DISTINCT gateway_transaction_id FROM evidence") != []
+    assert max(ids_of(house, "events")) > max(before["events"])  # which a restore is known by (E7)
     manifest = json.loads(Path(moved["manifest"]).read_text())
     for one in manifest["files"]:
         assert archive_files.digest_of(Path(moved["manifest"]).parent / one["name"]) == one["sha256"]
@@ -141,6 +142,41 @@ def test_only_old_and_final(desk: Desk, tmp_path: Path) -> None:
     assert desk.run("archive", "--older-than", "400d").exit_code == 1
     assert desk.run("archive", "--older-than", "a year", "--to", tmp_path).exit_code == 2
     assert desk.run("archive", "--list").stdout == "There is no archive.\n"
+    (tmp_path / "a-file").touch()
+    refused = desk.run("archive", "--older-than", "400d", "--to", tmp_path / "a-file" / "below")
+    assert (refused.exit_code, "cannot be written to" in refused.stderr) == (1, True)
+    assert "Nothing is to be archived" in desk.run("archive", "--older-than", "400d", "--to", tmp_path).stdout
+    assert {row.state for row in desk.house.rows("SELECT state FROM archives")} == {"given_up"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("defray-")] == []
+
+
+@pytest.mark.parametrize("state", ["writing", "deleting", "done"])
+def test_the_narrow_road(connection: Connection, state: str) -> None:
+    """B1: the database lets only what stands in a durable file go, and only while its archive is deleting."""
+    connection.execute(text(_EVENTS), {"many": 3})
+    first = connection.scalar(text("SELECT min(id) FROM events"))
+    connection.execute(
+        text("""
+        INSERT INTO archives (id, name, folder, older_than, state, manifest_sha256, began_at, began_by, ended_at)
+        VALUES (1, 'x', 'x', now(), :state, CASE :state WHEN 'writing' THEN NULL ELSE 'x' END, now(), 'x',
+                CASE :state WHEN 'done' THEN now() END)"""),
+        {"state": state},
+    )
+    connection.execute(
+        text("""
+        INSERT INTO archive_files (archive_id, name, of_table, rows_count, sha256, first_id, last_id, ids, payments)
+        VALUES (1, 'x', 'events', 2, 'x', :first, :first + 2,
+                int8multirange(int8range(:first, :first + 1), int8range(:first + 2, :first + 3)), '{}')"""),
+        {"first": first},
+    )
+    with pytest.raises(ProgrammingError, match="permission denied for table events"), connection.begin_nested():
+        connection.execute(text("DELETE FROM events"))  # the second one is in no file
+    some = text("DELETE FROM events WHERE id <> :second")
+    if state == "deleting":
+        assert connection.execute(some, {"second": first + 1}).rowcount == 2
+    else:
+        with pytest.raises(ProgrammingError, match="permission denied for table events"):
+            connection.execute(some, {"second": first + 1})
 
 
 _EVENTS = """
