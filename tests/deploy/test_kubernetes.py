@@ -88,6 +88,7 @@ def test_environment_is_one_that_defray_starts_with() -> None:
         name: value.replace("/run/secrets/defray", str(MANIFESTS / "secrets.example")) for name, value in given.items()
     }
     assert settings.load(located).servers()[0].startswith("postgresql+psycopg://")
+    assert settings.load(located).log_format == "json"
 
 
 def test_jobs_and_pods_get_the_same() -> None:

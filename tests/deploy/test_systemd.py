@@ -50,6 +50,12 @@ def test_target_wants_all_of_it() -> None:
         assert f"defray-{name}.service" in wanted
 
 
+def test_units_log_as_json() -> None:
+    """What the journal is given are objects, one a line, and no banner."""
+    for unit in UNITS.glob("*.service"):
+        assert " DEFRAY_LOG_FORMAT=json CELERY_QUIET=1 " in unit.read_text(), unit.name
+
+
 def test_systemd_takes_them(tmp_path: Path) -> None:
     """systemd finds nothing to complain of; it does where a line is wrong."""
     verify = shutil.which("systemd-analyze")
