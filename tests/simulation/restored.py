@@ -61,6 +61,8 @@ def _read(world: World) -> int:
         reconcile.apply_refunds(conn, report, 500, terms, now, "sue")
         for pair in adopt.pairs(conn, report):
             adopt.as_payment(conn, report, pair.line, pair.payment_id, terms, now, "sue", "fits it alone")
+            # Where another asked for the same at the same time, that one has no charge now: all is charged once, still.
+            world.owners[lines[pair.line - 1].reference or 0] = world.key_of(pair.payment_id)
             world.say(f"line {pair.line} of the report is the charge of payment {pair.payment_id}")
     return report
 
