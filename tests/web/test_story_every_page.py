@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
+from sqlalchemy import Connection
 
-from books import api_keys, clock, credit, feed, people, proposals, void, webhooks
+from books import api_keys, clock, credit, feed, holds, lists, people, proposals, schedules, void, webhooks
 from books.people import SecondFactor
 from producer import Producer
 from rules.apps import Scope
 from rules.cards import Card
 from rules.people import Role
+from rules.schedules import check
 from tests.faults.plant import until
 from tests.web.browser import PASSWORD, Desk, Office, needs_chromium, no_violations, seat
 from tests.web.test_every_route import ROUTES
@@ -60,6 +63,7 @@ class Everything:
     batch: int
     applied_credit: int
     payments: Mapping[str, int]
+    scheduled: int = 1  # a customer with schedules, on hold
 
     def addresses(self) -> dict[str, list[str]]:
         """Addresses by the route that answers them."""
@@ -75,6 +79,10 @@ class Everything:
                 f"{customer}/invoices/{self.paid}/payment",
             ],
             "/console/customers/{customer_id}/cards": [f"{customer}/cards"],
+            "/console/customers/{customer_id}/schedules": [
+                f"{customer}/schedules",
+                f"/console/customers/{self.scheduled}/schedules",
+            ],
             "/console/customers/{customer_id}/credits": [f"{customer}/credits"],
             "/console/customers/{customer_id}/credits/applications/{allocation_id}/undo": [
                 f"{customer}/credits/applications/{self.applied_credit}/undo"
@@ -132,6 +140,7 @@ KINDS = (
     "proposed",
     "asked",
     "kept",
+    "planned",
 )
 
 
@@ -174,6 +183,7 @@ def everything(office: Office, counter: Producer) -> Everything:
     states = {"posted": "posted", "voided": "posted", "asked": "posted", "kept": "posted", "declined": "declined"}
     for kind, state in {**states, "retrying": "retrying", "held": "review"}.items():
         stands(kind, state)
+    pay("planned", 100, other, GOOD, invoices=["EW-2"], run_on="2037-01-31")
     office.sandbox.client.settle()
     batch = counter.submit(
         [
@@ -197,6 +207,7 @@ def everything(office: Office, counter: Producer) -> Everything:
         void.void(conn, payments["asked"], "wrong customer", "ask", today, now, "sue")
         proposals.propose_void(conn, payments["proposed"], "ask", "wrong customer", now, "sue")
         credit.apply_to_invoices(conn, customer, "USD", None, today, now, "ada")
+        by_the_clock(conn, office.number(other), now)
         for name in ("shop", "old shop"):
             api_keys.add(conn, name, f"of the {name}", tuple(Scope), office.number(customer), now, "ada")
         api_keys.revoke(conn, "old shop", now, "ada")
@@ -221,7 +232,25 @@ def everything(office: Office, counter: Producer) -> Everything:
         int(batch or 0),
         office.one("SELECT max(id) FROM allocations WHERE credit_id IS NOT NULL"),
         payments,
+        other,
     )
+
+
+def by_the_clock(conn: Connection, customer: str, now: datetime) -> None:
+    """A schedule in each state, with a date that was skipped, and a hold."""
+    [token] = conn.exec_driver_sql("SELECT token FROM kept_cards WHERE removed_at IS NULL").scalars()
+    customer_id = lists.customer(conn, customer).id
+    said = {"customer": customer, "currency": "USD", "amount": "1.00", "card_token": token, "unit": "month"}
+    start = (now + timedelta(days=40)).date().isoformat()
+    made = []
+    for key in ("active", "paused", "ended"):
+        asked = check({**said, "idempotency_key": f"every {key}", "start": start, "times": 12})
+        assert not isinstance(asked, list)
+        made.append(schedules.make(conn, asked, "every", UTC, now, "ada")[0])
+    schedules.skip(conn, made[0], "away", UTC, now, "ada")
+    schedules.pause(conn, made[1], "moving house", now, "ada")
+    schedules.stop(conn, made[2], "moved away", now, "ada")
+    holds.place(conn, customer_id, "a letter", None, UTC, now, "ada")
 
 
 @pytest.fixture

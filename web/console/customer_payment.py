@@ -18,11 +18,12 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from books import account, under_way, views
+from books import account, holds, under_way, views
 from books.account import Customer, Invoice
 from books.people import User
 from books.preview import Preview
 from books.under_way import UnderWay
+from papers.schedules import held
 from rules.cards import Brand
 from rules.errors import Fault, KeyReused, RequestRefused
 from rules.methods import Method
@@ -58,6 +59,7 @@ class Owed:
     due_minor: int
     under_way: Sequence[UnderWay]
     today: date
+    hold: str = ""  # in words, where nothing charges the customer by itself
 
     @property
     def record(self) -> str:
@@ -164,12 +166,14 @@ def _save(
 def _asked(owed: Owed, fields: Mapping[str, str], card: CardChoice) -> dict[str, object]:
     """What the form asks for. A post date that nobody touched is not given, so that R5 finds the day."""
     day = fields.get("post_date", "")
+    by_card = fields.get("method") == Method.CREDIT_CARD
     return {
         **owed.asked,
         **{name: fields.get(name) for name in _TEXTS},
         **{flag: flag in fields for flag in ("as_credit", "allow_overlap")},
         "post_date": None if day == fields.get("post_date_shown") else day,
-        "card_token": card.token if fields.get("method") == Method.CREDIT_CARD else None,
+        "card_token": card.token if by_card else None,
+        "run_on": fields.get("run_on") if by_card else None,
         "idempotency_key": fields.get("idempotency_key", ""),
     }
 
@@ -177,6 +181,8 @@ def _asked(owed: Owed, fields: Mapping[str, str], card: CardChoice) -> dict[str,
 def _not_as_shown(owed: Owed, fields: Mapping[str, str], card: CardChoice) -> list[Fault]:
     """What changed since the window was shown: another's payment would turn this one into a credit without a word."""
     faults = [card.fault] if card.fault and fields.get("method") == Method.CREDIT_CARD else []
+    if owed.hold and fields.get("method") == Method.CREDIT_CARD and "although_held" not in fields:
+        faults.append(Fault("although_held", "", "the customer is on hold", "Tick that it is charged all the same"))
     if fields.get("balance_shown", str(owed.due_minor)) != str(owed.due_minor):
         now = for_people(owed.due_minor, owed.currency) if owed.currency else "nothing"
         remedy = f"It is {now} now: look at what is applied, then save again"
@@ -190,6 +196,8 @@ def _result(at: Office, payment_id: int) -> str:
     while True:
         with at.reading() as (conn, _):
             status = views.payment(conn, payment_id)
+        if status.is_planned:
+            return f"/console/payments/{payment_id}"
         if status.state == "posted" and status.gateway is None:
             return f"/console/payments/{payment_id}/receipt"
         if status.gateway is not None or time.monotonic() >= end:
@@ -199,17 +207,19 @@ def _result(at: Office, payment_id: int) -> str:
 
 def _owed(at: Office, conn: Connection, customer_id: int, invoice_id: int | None, currency: str, now: datetime) -> Owed:
     customer, today = account.customer(conn, customer_id), at.today(now)
+    standing = holds.of_customer(conn, customer_id, now)
+    hold = held(standing, at.zone) if standing else ""
     if invoice_id is not None:
         invoice = account.invoice(conn, customer_id, invoice_id)
         beside = under_way.meant_for(conn, customer_id, invoice.currency, [invoice_id])
-        return Owed(customer, invoice, [invoice], invoice.currency, [], invoice.balance_minor, beside, today)
+        return Owed(customer, invoice, [invoice], invoice.currency, [], invoice.balance_minor, beside, today, hold)
     due = {one.currency: one.due_minor for one in account.balances(conn, customer_id, today) if one.due_minor}
     known = check_currency(currency)
     chosen = next(iter(due), "") if isinstance(known, Fault) else known
     pending = account.invoices(conn, customer_id, most=_INVOICES_MOST)
     mine = [one for one in pending if one.currency == chosen]
     beside = under_way.meant_for(conn, customer_id, chosen, None) if chosen else []
-    return Owed(customer, None, mine, chosen, list(due), due.get(chosen, 0), beside, today)
+    return Owed(customer, None, mine, chosen, list(due), due.get(chosen, 0), beside, today, hold)
 
 
 def _shown(

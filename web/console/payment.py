@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from books import foresee, people, proposals, views
+from books import foresee, people, plans, proposals, views
 from books import refund as refunding
 from books.foresee import Foreseen, ForeseenRefund
 from books.people import User
@@ -26,11 +26,11 @@ from rules.declines import Told, told
 from rules.errors import Fault, MoveRefused, RequestRefused
 from rules.outcomes import DeclineClass
 from rules.people import Role, within
-from rules.requests import check_words
+from rules.requests import check_words, parse_day
 from web.flower import tasks_of_payment
 from web.office import At, Id, Office
-from web.pages import page
-from web.rights import Clerk
+from web.pages import go, page
+from web.rights import Clerk, Fields
 
 router = APIRouter(include_in_schema=False)
 
@@ -86,6 +86,20 @@ class ToDecide:
     unsure: Attempt | None  # a charge whose outcome a person may know
     owed_less: bool  # in review since less is owed than was asked for (R8)
     deciders: tuple[str, ...]  # who may
+
+
+@router.post("/console/payments/{payment_id}/move")
+def move(request: Request, at: At, user: Clerk, payment_id: Id, fields: Fields) -> Response:
+    """Plan a payment that waits for its day for another one."""
+    run_on = parse_day("run_on", fields.get("run_on", ""))
+    if isinstance(run_on, Fault):
+        return shown(request, at, user, payment_id, fields, [run_on])
+    try:
+        with at.transaction() as (conn, now):
+            plans.move(conn, payment_id, run_on, at.zone, now, user.name)
+    except RequestRefused as error:
+        return shown(request, at, user, payment_id, fields, error.faults)
+    return go(address_of(payment_id), f"It is planned for {run_on.isoformat()}.")
 
 
 @router.get("/console/payments/{payment_id}")

@@ -7,8 +7,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from books import account, views
+from books import account, holds, views
 from books.account import Show
+from papers.schedules import held
 from web.office import At, Id
 from web.pages import page
 from web.rights import Clerk
@@ -41,10 +42,12 @@ def window(
         balances = account.balances(conn, customer_id, at.today(now))
         kept = account.credits_of(conn, customer_id)
         history = account.history(conn, customer_id)
+        hold = holds.of_customer(conn, customer_id, now)
     return page(
         request,
         "console/record.html",
         customer=customer,
+        hold=held(hold, at.zone) if hold else "",
         show=show,
         shows=tuple(Show),
         after=after,
