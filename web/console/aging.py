@@ -18,10 +18,10 @@ from rules.cards import looks_like_card_number
 from rules.errors import Fault, RequestRefused
 from rules.money import for_people, to_decimal
 from rules.requests import POST_DATE_REACH, parse_day
+from rules.spreadsheet import as_text
 from web.office import At, Office
 from web.pages import page
 from web.rights import Supervisor
-from rules.spreadsheet import as_text
 
 router = APIRouter(include_in_schema=False)
 

@@ -16,10 +16,10 @@ from books import deposits
 from books.deposits import Deposit, Total
 from rules.errors import Fault, RequestRefused, shown
 from rules.money import to_decimal
+from rules.spreadsheet import as_text
 from web.office import At
 from web.pages import page
 from web.rights import Supervisor
-from rules.spreadsheet import as_text
 
 router = APIRouter(include_in_schema=False)
 
