@@ -15,13 +15,15 @@ import common
 import psycopg
 from sqlalchemy import create_engine, text
 
+from books.export import Asked, What, reading
+from exports import Format, written
 from models import migrate
 from producer.files import FileOptions, import_customers, import_invoices
 
 DAY = datetime.date(2026, 1, 1)
 
 
-def written(folder, invoices):
+def made_up(folder, invoices):
     """The two files."""
     customers = max(1, invoices // 10)
     people, bills = folder / f"customers-{invoices}.csv", folder / f"invoices-{invoices}.csv"
@@ -63,7 +65,7 @@ def copied(url, path, into, columns):
 
 
 def main(invoices):
-    people, bills = written(common.HOME, invoices)
+    people, bills = made_up(common.HOME, invoices)
     url = common.database("bench_imports")
     migrate.upgrade(url)
     engine = create_engine(url)
@@ -76,10 +78,18 @@ def main(invoices):
         print(f"memory of this process at its highest: {before:.0f} MiB before, {highest():.0f} MiB after")
         again = timed("the same invoices again", invoices, lambda: import_invoices(engine, bills, FileOptions(), "b"))
         assert (again.recorded, again.repeated) == (0, invoices)
+        for form in Format:
+            what = What.JOURNAL if form is Format.BEANCOUNT else What.INVOICES
+            timed(f"{what} exported as {form}", invoices, lambda what=what, form=form: exported(engine, what, form))
         floor(engine, plain, bills, invoices)
     finally:
         engine.dispose()
         common.drop("bench_imports")
+
+
+def exported(engine, what, form):
+    with reading(engine) as conn, (common.HOME / "exported").open("w") as file:
+        file.writelines(written(conn, what, Asked("UTC"), form))
 
 
 def floor(engine, url, bills, invoices):

@@ -98,6 +98,7 @@ def test_a_group_that_is_a_test(tmp_path: Path) -> None:
         "<html>",
         camt([entry()]).replace("camt.054", "camt.052"),
         camt([entry()]).replace("<Document", '<!DOCTYPE x [<!ENTITY a "b">]><Document'),
+        camt([entry()]).replace("<Document", '<!DOCTYPE Document SYSTEM "x.dtd"><Document'),
         camt([entry()])[:-30],
     ],
 )

@@ -165,6 +165,7 @@ def test_the_order_does_not_matter(credits_: list[Received], chance: Any) -> Non
     assert again == {(one.received if isinstance(one, Match) else one).place: one for one in decided}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(1, 10**12))
 def test_no_key_looks_like_a_card(reference: str, amount: int) -> None:
     """R15, C1: a key tells items apart and can never be taken for a card's number."""
