@@ -156,8 +156,8 @@ class Producer:
             if refusals := admit.admit(conn, fresh, allow_unknown=allow_unknown):
                 raise RequestRefused([refusal.fault for refusal in refusals])
             admit.announce(conn, fresh, now, by)
-            if request_part := traces.kept():
-                traced.keep_payment(conn, outcome.payment_id, request_part)
+            if asked_by := traces.kept():
+                traced.keep_payment(conn, outcome.payment_id, asked_by)
             if allow_unknown:
                 admit.announce_although_unknown(conn, fresh, now, by)
             if request.run_on:
@@ -167,6 +167,8 @@ class Producer:
             if then is not None:
                 then(conn, outcome.payment_id)
         _log.info("payment recorded", extra={"payment": outcome.payment_id, "step": outcome.step})
+        if request_span := traces.current():
+            request_span.say(payment=outcome.payment_id)
         if request.run_on is None:
             self._wake.payment(outcome.payment_id, outcome.step)
         return outcome
@@ -212,8 +214,8 @@ class Producer:
                 first(conn)
             now, today = self._moment(conn)
             batch_id = record.open_batch(conn, caller, idempotency_key, label, now, by)
-            if request_part := traces.kept():
-                traced.keep_batch(conn, batch_id, request_part)
+            if asked_by := traces.kept():
+                traced.keep_batch(conn, batch_id, asked_by)
             origin = record.Origin(caller, by, batch_id)
             taking = _Taking(conn, self._vault, self._route, origin, now, today, self._when_owed_less)
             for group in _groups(rows):
@@ -227,6 +229,8 @@ class Producer:
             known = self.find_batch(caller, idempotency_key)
             return BatchReceipt(known, 0, taking.repeated, refused.count, refused.in_order())
         _log.info("batch recorded", extra={"batch": batch_id, "counts": {"recorded": recorded}})
+        if request_span := traces.current():
+            request_span.say(batch=batch_id, recorded=recorded)
         for step, count in sorted(taking.steps.items()):
             self._wake.batch(batch_id, step, min(self._lanes, -(-count // LANE_PAYMENTS)))
         return BatchReceipt(batch_id, recorded, taking.repeated, refused.count, refused.in_order())

@@ -100,6 +100,7 @@ def test_from_a_request_to_the_gateway(plant: Plant, collector: Collector) -> No
         "http.request.method": "POST",
         "http.route": "/v1/payments",
         "http.response.status_code": 201,
+        "defray.payment": payment,
     }
     assert (task.said["defray.payment"], task.said["defray.told"]) == (payment, f"payment {payment}: 1 posted")
     assert call.said["defray.outcome"] == "approved"
@@ -136,6 +137,7 @@ def test_of_a_batch_the_windows_are_spans(house: House, collector: Collector) ->
     charge.work(house.context, claim.Batch(batch or 0), 100)
     task.end()
     traces.end()
+    assert collector.one("POST").said == {"defray.batch": batch, "defray.recorded": 8}
     assert collector.one("defray.charge").links == {submitted.trace_id}
     begun, recorded = collector.named("begin"), collector.named("record")
     assert sum(one.said["defray.begun"] for one in begun) == 8
