@@ -27,6 +27,8 @@ FROM_OUTSIDE: Final = {
 """Pages that stand beside what they are about, and their names on the site."""
 _SOURCES: Final = {name: source for source, name in FROM_OUTSIDE.items()}
 _GUIDES: Final = "How-to guides"
+_DRAWING: Final = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
+"""What draws it would be fetched from elsewhere; a table beside it says the same."""
 _LINK: Final = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -66,7 +68,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             raise PluginError(f"{source}: {target} leads nowhere")
         return link["words"] if "`" in link["words"] else f"`{link['words']}`"
 
-    return _LINK.sub(led, markdown)
+    return _LINK.sub(led, _DRAWING.sub("", markdown))
 
 
 def _named(nav: Any) -> list[str]:
