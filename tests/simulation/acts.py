@@ -229,6 +229,12 @@ def resolve(world: World, step: Step, payment_id: int) -> None:
         inquire.resolve(conn, payment_id, verdict, "asked", world.context.terms, now, "sue")
 
 
+def resolve_refund(world: World, payment_id: int, amount_minor: int, made: bool) -> None:
+    """A person says what became of a refund: as the gateway's books have it."""
+    with world.context.transaction() as (conn, now):
+        reverse.resolve(conn, payment_id, made, amount_minor, "asked", world.context.terms, now, "sue")
+
+
 def _credit(world: World, step: Step) -> None:
     for row in world.rows("SELECT id FROM customers ORDER BY id"):
         with world.context.transaction() as (conn, now):

@@ -115,6 +115,10 @@ def _people_look(world: World) -> None:
     for row in world.rows(_ALARMED):
         world.say(f"somebody asks the gateway's support about payment {row.id}")
         acts.resolve(world, Step("resolve"), row.id)
+    for row in world.rows(_UNSURE_REFUNDS):
+        made = row.reference in world.gateway.by_reference
+        world.say(f"support says that a refund of payment {row.id} was {'' if made else 'not '}made")
+        acts.resolve_refund(world, row.id, row.amount_minor, made)
     for row in world.rows(_ASKED):
         world.say(f"somebody cancels payment {row.id}, which waits for a decision")
         acts.cancel(world, Step("cancel"), row.id)
@@ -127,6 +131,10 @@ def _people_look(world: World) -> None:
             acts.approve(world, Step("approve"), row.id)
 
 
+_UNSURE_REFUNDS: Final = """
+    SELECT r.payment_id AS id, r.amount_minor, t.reference FROM reversals r
+    JOIN gateway_transactions t ON t.reversal_id = r.id AND t.operation = 'refund' AND t.state IN ('started', 'unknown')
+    WHERE r.state = 'refunding' AND r.next_step = 'watch' AND r.asked > 5 ORDER BY r.id"""
 _ASKED: Final = """
     SELECT p.id FROM payments p WHERE p.state = 'review' AND NOT EXISTS (
         SELECT FROM gateway_transactions t WHERE t.payment_id = p.id AND t.state IN ('started', 'unknown', 'review'))
