@@ -6,7 +6,7 @@ from typing import Final
 
 from alembic import op
 
-revision = "0017"
+revision = "0016"
 down_revision = "0015"
 
 _TABLE: Final = """

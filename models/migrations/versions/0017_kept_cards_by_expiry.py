@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from models.migrations import online
 
-revision = "0017_1"
-down_revision = "0017"
+revision = "0017"
+down_revision = "0016"
 
 outside_a_transaction = True
 
