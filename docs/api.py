@@ -93,6 +93,7 @@ names it.
 | `GET /v1/payments/ID/progress` | read | live: below |
 | `POST /v1/payments/ID/void` | void | `reason`; `refund_on_void_failure`: `auto` (unless given) or `ask` |
 | `POST /v1/payments/ID/cancel` | void | `reason`; 202 where it is a wish, since a charge is under way |
+| `POST /v1/payments/ID/move` | pay | `run_on`: another day for a payment that is planned for one |
 | `POST /v1/payments/ID/refund` | refund | `reason`, and `amount_minor` for a part |
 | `GET /v1/credits?customer=` | read | |
 | `POST /v1/credits/apply` | pay | `customer`, `currency`, optionally `credit_id`, `invoices` |
@@ -101,6 +102,12 @@ names it.
 | `POST /v1/batches` | pay | `payments`: 1 to {rows_max:,} payments, all or none; `label` |
 | `GET /v1/batches`, `GET /v1/batches/ID` | read | how far it is; `payments_url` lists its payments |
 | `GET /v1/batches/ID/progress` | read | live: below |
+| `POST /v1/schedules` | pay | `customer`, `currency`, `card_token` of a kept card, `amount_minor` (or `amount`) or `all_owed`, `unit` (`week`, `month`), optionally `every`, `month_day`, `start`, `until`, `times`, `as_credit`, `notes`: [schedules](schedules.md) |
+| `GET /v1/schedules?customer=`, `GET /v1/schedules/ID`, `GET .../runs` | read | where it stands, and what became of its dates |
+| `POST /v1/schedules/ID/pause`, `.../skip`, `.../stop` | void | `reason` |
+| `POST /v1/schedules/ID/resume` | pay | |
+| `POST /v1/holds` | void | `customer`, `reason`, optionally `until`, its last day: nothing charges the customer by itself |
+| `POST /v1/holds/lift`, `GET /v1/holds/NUMBER` | pay, read | `customer` |
 | `GET /v1/events?after=&type=&customer=` | read | what happened: [events](events.md) |
 | `POST /v1/webhook-endpoints` | admin | `url`, optionally `types`, `contact`; the answer has a `secret`, this once |
 | `GET /v1/webhook-endpoints`, `GET`, `DELETE /v1/webhook-endpoints/ID`, `GET .../deliveries` | admin | |
@@ -109,7 +116,7 @@ names it.
 A payment that names no `invoices` pays the oldest first; what is left over becomes a credit. `invoices` is a list of
 numbers, or of `{{"number": "0001", "cap_minor": 500}}`. `card_token` is what `POST /v1/cards` answered: the number is
 forgotten after the payment, unless `keep_card: true` says that the customer agreed to its being kept. `attended: true` says that the payer is
-there and can answer a question of the bank's; `recurring: true`, that the charge is one of a series. An answer of 201 says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
+there and can answer a question of the bank's; `recurring: true`, that the charge is one of a series; `run_on`, that the card is charged on that later day ([schedules](schedules.md)). An answer of 201 says that the payment is recorded: `state` goes from `requested` by `charging` to `posted` or `declined`
 ([states](states.md)); while it stands as `declined` or `retrying`, `decline` says the code, its class, what it means
 and what to tell clerk and customer. A row of a batch may have an `idempotency_key`; else the batch's key and its number make one.
 

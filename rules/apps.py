@@ -35,8 +35,8 @@ class Scope(StrEnum):
 
 _ALLOWS: Final = {
     Scope.READ: "look at everything",
-    Scope.PAY: "record customers, invoices and payments, keep cards, apply credits",
-    Scope.VOID: "void and cancel payments, void invoices, take back what credits were applied to",
+    Scope.PAY: "record customers, invoices and payments, keep cards, make schedules, apply credits",
+    Scope.VOID: "void and cancel payments, void invoices, pause and stop schedules, place holds, take back what credits paid",
     Scope.REFUND: "refund payments",
     Scope.ADMIN: "all of it",
 }
