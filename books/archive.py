@@ -7,7 +7,7 @@ looks). What keeps a charge from being made twice stays for good: gateway transa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ CHUNK: Final = 2_000
 OLDER_THAN_MIN: Final = timedelta(days=30)
 """Younger rows are looked at by retries, gateways' windows, and apps that were away."""
 
-_ALONE: Final = 7363122  # the number of the lock
+_ALONE: Final = 7363123  # the number of the lock: no other may have it (vault.known, books.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +235,17 @@ def files(conn: Connection, archive: Archive) -> list[File]:
     """Its files; none before it is durable."""
     found = conn.execute(_FILES, {"id": archive.id})
     return [File(**{**row._mapping, "ids": _pairs(row.ids), "payments": _pairs(row.payments)}) for row in found]
+
+
+_NEW_DIGEST = text("UPDATE archive_files SET sha256 = :sha256 WHERE archive_id = :id AND name = :name")
+_NEW_MANIFEST = text("UPDATE archives SET manifest_sha256 = :sha256 WHERE id = :id")
+
+
+def rewritten(conn: Connection, archive: Archive, digests: Mapping[str, str], manifest_sha256: str) -> None:
+    """Files of it, and so its manifest, were written anew: the same rows, without what was erased."""
+    for name, sha256 in digests.items():
+        conn.execute(_NEW_DIGEST, {"id": archive.id, "name": name, "sha256": sha256})
+    conn.execute(_NEW_MANIFEST, {"id": archive.id, "sha256": manifest_sha256})
 
 
 def done(conn: Connection, archive: Archive, now: datetime) -> None:

@@ -8,7 +8,7 @@ must keep them. A customer of whom anything is open is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -238,3 +238,28 @@ _ALL = text("""
 def record(conn: Connection) -> list[Erasure]:
     """Every erasure, the oldest first."""
     return [Erasure(**row._mapping) for row in conn.execute(_ALL)]
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What stands for erased customers, by the ids that rows of archives have."""
+
+    customers: Mapping[int, str]
+    payments: Mapping[int, str]
+    transactions: Mapping[int, str]
+
+
+_PAYMENTS_OF = text("SELECT id, customer_id FROM payments WHERE customer_id = ANY(CAST(:ids AS bigint[]))")
+_TRANSACTIONS_OF = text("""
+    SELECT t.id, p.customer_id FROM payments p JOIN gateway_transactions t ON t.payment_id = p.id
+    WHERE p.customer_id = ANY(CAST(:ids AS bigint[]))""")
+
+
+def whose(conn: Connection, customer_ids: Sequence[int]) -> Whose:
+    """The ids of what these customers have; everything in archives that bears one is theirs."""
+    ids = {"ids": list(customer_ids)}
+    return Whose(
+        {customer_id: mark(customer_id) for customer_id in customer_ids},
+        {row.id: mark(row.customer_id) for row in conn.execute(_PAYMENTS_OF, ids)},
+        {row.id: mark(row.customer_id) for row in conn.execute(_TRANSACTIONS_OF, ids)},
+    )

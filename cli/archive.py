@@ -87,7 +87,7 @@ def _run(at: Office, older_than: timedelta, folder: Path, dry_run: bool, by: str
     from books import archive, feed
     from cli import archive_files
 
-    with _alone(at):
+    with alone(at):
         finished = () if dry_run else tuple(_go_on(at, by))
         with at.engine.begin() as conn:
             feed.settle(conn, patiently=True)
@@ -119,7 +119,7 @@ _TABLES: Final = ("events", "evidence", "webhook_deliveries")
 
 
 @contextmanager
-def _alone(at: Office) -> Iterator[None]:
+def alone(at: Office) -> Iterator[None]:
     """Hold the lock of the connection until the block ends; nothing else is done with it."""
     from books import archive
 

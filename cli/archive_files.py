@@ -87,9 +87,9 @@ def finish(partial: Path, facts: Mapping[str, Any], written: Sequence[File]) -> 
         file.write((json.dumps({**facts, "files": listed}, indent=1) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
-    _folder_to_disk(partial)
+    to_disk(partial)
     partial.rename(final_of(partial))
-    _folder_to_disk(partial.parent)
+    to_disk(partial.parent)
     return digest_of(final_of(partial) / MANIFEST)
 
 
@@ -137,7 +137,8 @@ def _made(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "wb")
 
 
-def _folder_to_disk(folder: Path) -> None:
+def to_disk(folder: Path) -> None:
+    """Let the names in a folder reach the disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

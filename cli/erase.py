@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.archive import alone
 from cli.output import REFUSED, counted, note, plain, table, tell, wants_json, with_json, with_name
 from rules.errors import DefrayError, Fault, RequestRefused
 
@@ -67,8 +69,10 @@ def _one(at: Office, customer: str, reason: str, yes: bool, by: str) -> None:
         typed = click.prompt("This cannot be undone. Type the customer's number again", err=True)
         if typed != customer:
             raise DefrayError("That is another number: nothing was changed.", "Try again.")
-    erased = _erase(at, customer, reason, by)
-    tell(erased, _words(erased))
+    with alone(at):
+        erased = _erase(at, customer, reason, by)
+        archives = _in_archives(at, [erased.record.customer_id])
+    tell({**plain(erased), **plain(archives)}, [*_words(erased), *archives.words()])
 
 
 def _erase(at: Office, customer: str, reason: str, by: str, when: datetime | None = None) -> Erased:
@@ -85,7 +89,44 @@ def _words(erased: Erased) -> Iterator[str]:
     rows = ", ".join(f"{count:,} of {name}" for name, count in sorted(erased.rows.items()) if count)
     yield f"Customer {erased.record.customer} is erased: {rows}; {counted(len(erased.tokens), 'card')} dropped."
     yield "Keep `defray erase --list --json` with your backups, and say `--again` after a restore."
-    yield "Archives and backups hold what they held until you delete them; docs/retention.md tells more."
+
+
+@dataclass(frozen=True, slots=True)
+class InArchives:
+    """The manifests of archives that were rewritten, and of those that are not on this machine."""
+
+    rewritten: tuple[str, ...] = ()
+    not_here: tuple[str, ...] = ()
+
+    def words(self) -> Iterator[str]:
+        """The same for people."""
+        for manifest in self.rewritten:
+            yield f"Taken out of an archive, too: {manifest}"
+        for manifest in self.not_here:
+            yield f"This archive is not here, and may hold it still; say `--again` where it is: {manifest}"
+
+
+def _in_archives(at: Office, customer_ids: Sequence[int]) -> InArchives:
+    """Take it out of every archive, of which none is being made meanwhile."""
+    from books import archive
+    from books import erase as books
+    from cli import erased_files
+    from cli.archive_files import MANIFEST
+
+    rewritten, not_here = [], []
+    with at.reading() as (conn, _):
+        found = [(one, archive.files(conn, one)) for one in archive.every(conn) if one.manifest_sha256]
+        whose = books.whose(conn, customer_ids)
+    for one, files in found:
+        folder = Path(one.folder) / one.name
+        digests = erased_files.erase(folder, files, whose)
+        if digests is None:
+            not_here.append(str(folder / MANIFEST))
+        elif digests:
+            with at.transaction() as (conn, _):
+                archive.rewritten(conn, one, digests, digests[MANIFEST])
+            rewritten.append(str(folder / MANIFEST))
+    return InArchives(tuple(rewritten), tuple(not_here))
 
 
 def _again(at: Office, file: Path, by: str) -> None:
@@ -100,17 +141,19 @@ def _again(at: Office, file: Path, by: str) -> None:
         given = _read(text.read(), file)
     by_number = {one["customer"]: one for one in [*known, *given]}
     done, refused = [], []
-    for one in by_number.values():
-        try:
-            _erase(at, one["customer"], one["reason"], one["erased_by"], datetime.fromisoformat(one["erased_at"]))
-            done.append(one["customer"])
-        except DefrayError as error:
-            refused.append(one["customer"])
-            note(f"{error.message} {error.hint}".strip())
-    words = f"Erased again: {counted(len(done), 'customer')}"
-    tell(
-        {"erased": done, "refused": refused, "by": by}, f"{words}; refused: {len(refused)}." if refused else f"{words}."
-    )
+    with alone(at):
+        for one in by_number.values():
+            try:
+                at_first = datetime.fromisoformat(one["erased_at"])
+                done.append(_erase(at, one["customer"], one["reason"], one["erased_by"], at_first).record)
+            except DefrayError as error:
+                refused.append(one["customer"])
+                note(f"{error.message} {error.hint}".strip())
+        archives = _in_archives(at, [one.customer_id for one in done])
+    said = f"Erased again: {counted(len(done), 'customer')}"
+    words = f"{said}; refused: {len(refused)}." if refused else f"{said}."
+    told = {"erased": [one.customer for one in done], "refused": refused, "by": by, **plain(archives)}
+    tell(told, [words, *archives.words()])
     if refused:
         click.get_current_context().exit(REFUSED)
 

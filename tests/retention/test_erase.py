@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from books import dispute, erase, history, holds
+from books import archive, dispute, erase, history, holds
 from books.bill import NewCustomer, record_customers
+from cli import archive_files
 from rules.outcomes import Evidence
 from tests.api.conftest import App
 from tests.cli.conftest import Desk
 from tests.flows.house import AMEX, VISA, House, card
+from tests.webhooks.conftest import complete
 
 NAME = "Zanzibar"
 ROADS = (
@@ -342,3 +345,47 @@ def test_every_column_is_thought_of(connection: Connection) -> None:
         and not re.search(rf"\b{column} = ", erase.ERASED.get(table, ("",))[0])
     }
     assert unthought == set()
+
+
+def test_erased_in_archives(desk: Desk, shop: App, tmp_path: Path) -> None:
+    """What was archived before is rewritten without the words, row for row, and its digests are proven."""
+    house = desk.house
+    plant(house, shop)
+    house.do("UPDATE webhook_endpoints SET cursor = 1000000000")
+    complete(house)
+    house.advance(days=401)
+    made = desk.ask("archive", "--older-than", "400d", "--to", tmp_path / "old")
+    folder = Path(made["manifest"]).parent
+    roads = {"evidence.said", "events.why", "events.details", "events of the customer", "webhook_attempts.said"}
+    assert roads <= in_files(folder)
+    ids = [row["id"] for path in sorted(folder.glob("ev*.gz")) for row in archive_files.read(path)]
+
+    with house.engine.connect() as conn:  # another archive is being made, whose files would hold it still
+        archive.alone(conn)
+        assert desk.run("erase", "C-1", "--reason", "asked", "--yes").exit_code == 1
+        conn.invalidate()
+    assert "customers.name" in canaries(house)
+    said = desk.ask("erase", "C-1", "--reason", "asked", "--yes")
+    assert said["rewritten"] == [made["manifest"]]
+    assert in_files(folder) == set()
+    assert canaries(house) == set()
+    assert ids == [row["id"] for path in sorted(folder.glob("ev*.gz")) for row in archive_files.read(path)]
+    digests = [(one["name"], one["sha256"]) for one in json.loads(Path(made["manifest"]).read_text())["files"]]
+    assert digests == [(name, archive_files.digest_of(folder / name)) for name, _ in digests]
+    known = house.rows("SELECT name, sha256 FROM archive_files ORDER BY id")
+    assert sorted(map(tuple, known)) == sorted(digests)
+    manifest = house.row("SELECT manifest_sha256 AS sha256 FROM archives").sha256
+    assert manifest == archive_files.digest_of(folder / "manifest.json")
+    assert stat.S_IMODE((folder / "manifest.json").stat().st_mode) == 0o600
+
+    kept = tmp_path / "erasures.json"
+    kept.write_text(desk.run("erase", "--list", "--json").stdout)
+    folder.rename(tmp_path / "elsewhere")
+    assert desk.ask("erase", "--again", kept)["not_here"] == [made["manifest"]]
+    assert "This archive is not here, and may hold it still" in desk.run("erase", "--again", kept).stdout
+
+
+def in_files(folder: Path) -> set[str]:
+    """The roads whose canary stands in any file of an archive."""
+    said = "".join(json.dumps(row) for path in folder.glob("*.gz") for row in archive_files.read(path))
+    return {road for road, canary in CANARY.items() if canary in said}
