@@ -62,8 +62,8 @@ audit-packages: .venv-attack/installed ## Ask PyPI for known weaknesses of what 
 		--require-hashes --only-binary :all: --requirement requirements-attack.txt
 	@touch $@
 
-simulate: setup-dev ## Run the real code against simulated time, faults and crashes (SEEDS=10000)
-	@$(VENV)/python -m tests.simulation --seeds $(or $(SEEDS),1000)
+simulate: setup-dev ## Run the real code against simulated time, faults and crashes (SEEDS=10000, FIRST=1)
+	@$(VENV)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1)
 
 simulate-bugs: setup-dev ## Plant every deliberate bug; each must be found within its stated number of seeds
 	@$(VENV)/python -m tests.simulation --bugs

@@ -216,7 +216,7 @@ _HANGING: Final = text("""
       AND NOT EXISTS (SELECT FROM events e WHERE e.payment_id = t.payment_id AND e.what LIKE 'alarm.%')
     UNION ALL
     SELECT 'the reversal of payment ' || r.payment_id || ' is still ' || r.state FROM reversals r
-    WHERE r.state IN ('voiding', 'refund_due', 'refunding', 'refund_accepted')
+    WHERE r.state IN ('refund_due', 'refunding') OR r.state IN ('voiding', 'refund_accepted')
       AND NOT EXISTS (SELECT FROM events e WHERE e.payment_id = r.payment_id AND e.what LIKE 'alarm.%')""")
 _DROPPED: Final = text("""
     SELECT DISTINCT t.id, t.state FROM gateway_transactions t JOIN evidence e ON e.gateway_transaction_id = t.id
