@@ -65,7 +65,7 @@ def test_nothing_tells_the_number(
 ) -> None:
     """C3: access log, validation error, traceback, problem and oversized body of a real server show no canary."""
     spaced = f"{VISA[:4]}%20{VISA[4:8]}%20{VISA[8:12]}%20{VISA[12:]}"
-    with listening(settings) as address, httpx2.Client(base_url=address) as client:
+    with listening(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
         real = App(client, shop.secret)
         answers = {
             "kept": keep(real, CARD),
