@@ -48,7 +48,7 @@ needs_chromium = pytest.mark.skipif(
 )
 """Put on every story: `pytestmark = needs_chromium`."""
 
-PATIENCE_MS: Final = 10_000
+PATIENCE_MS: Final = 20_000
 _VIOLATIONS: Final = "options => axe.run(options).then(({url, violations}) => ({url, violations}))"
 _draw: Final = itertools.count(1)
 

@@ -117,7 +117,10 @@ def test_a_batch_seen_through_flower(window: Window, operator: Desk, counter: Pr
     assert window.get("/tasks", "guessed").status_code == 401
     assert httpx2.get(f"{window.url}/tasks", timeout=PATIENCE_MS / 1000).status_code == 401
     metric = 'flower_worker_online{worker="stories@'
-    until(lambda: metric in httpx2.get(f"{window.url}/metrics", timeout=PATIENCE_MS / 1000).text, "Flower has heard of the worker")
+    until(
+        lambda: metric in httpx2.get(f"{window.url}/metrics", timeout=PATIENCE_MS / 1000).text,
+        "Flower has heard of the worker",
+    )
     batch = submitted(office, counter, "Flora Flower")
     page = operator.log_in("sue")
     page.goto(f"/console/batches/{batch}")
