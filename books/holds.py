@@ -36,7 +36,7 @@ class Hold:
     placed_by: str
 
 
-_OF = text(f"""
+OF = text(f"""
     SELECT h.reason, h.until, h.placed_at, h.placed_by FROM customer_holds h
     WHERE h.customer_id = :customer_id AND {STANDS}""")
 _END = text("""
@@ -54,7 +54,7 @@ _RELEASE = text(f"""
 
 def of_customer(conn: Connection, customer_id: int, now: datetime) -> Hold | None:
     """The hold that stands, if one does."""
-    row = conn.execute(_OF, {"customer_id": customer_id, "now": now}).one_or_none()
+    row = conn.execute(OF, {"customer_id": customer_id, "now": now}).one_or_none()
     return None if row is None else Hold(**row._mapping)
 
 
