@@ -17,6 +17,7 @@ from books import adopt, epoch, reconcile, refund, reverse
 from books.audit import audit
 from books.epoch import Witness
 from books.reconcile import Source
+from books.terms import REFERENCE_MIN
 from reports import FORMS
 from reports.file import look_over
 from rules.epoch import Mark
@@ -219,6 +220,21 @@ def test_what_the_gateway_refunded_goes_before_what_is_only_due(house: House) ->
     states = house.rows("SELECT amount_minor, state FROM reversals ORDER BY id")
     assert states == [(200, "refund_due"), (300, "failed"), (700, "refunded")]
     assert house.alarms() == ["alarm.reversal"]
+
+
+def test_a_charge_that_may_be_another_ones_is_no_pair(house: House) -> None:
+    """E7: an older charge of the same sum may be that of the payment, asked for again: a person says which is whose."""
+    house.bill("C-1", {"A": 1000})
+    payment = house.pay(1000, card())
+    with house.context.transaction() as (conn, now):
+        older, newer = (
+            ReportLine(number, Kind.SALE, State.SETTLED, 1000, "USD", at, REFERENCE_MIN + number, f"ch_{number}")
+            for number, at in ((1, now - timedelta(minutes=30)), (2, now))
+        )
+        for lines, pairs in ([newer], [(2, payment)]), ([older, newer], []):
+            source = Source("stripe", str(lines), "report.csv", None, None, timedelta(hours=1), timedelta(0))
+            report = reconcile.read(conn, source, lines, now, "sue").report_id
+            assert [(one.line, one.payment_id) for one in adopt.pairs(conn, report)] == pairs
 
 
 def take_in_refund(house: House, conn: Connection, payment: int, amount: int, now: datetime) -> None:
