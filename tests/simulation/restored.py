@@ -100,10 +100,13 @@ def _take_in(world: World, report: int, line: Any) -> None:
 
 
 def _take_in_refund(world: World, report: int, line: Any) -> None:
-    """As the refund of its payment, where the books have that as charged; else a person records it by hand."""
+    """As the refund of its payment, where the books have that as charged; else a person records it by hand.
+
+    Some always do that: what is due here all the same must not be sent then, either.
+    """
     key = world.owners[line.reference]
     payment_id = world.payments.get(key, 0)
-    if line.finding == "missing_here" and world.rows(_CHARGED, id=payment_id):
+    if line.finding == "missing_here" and not world.careless and world.rows(_CHARGED, id=payment_id):
         try:
             with world.context.transaction() as (conn, now):
                 adopt.as_refund(conn, report, line.line, payment_id, world.context.terms, now, "sue", "as it says")

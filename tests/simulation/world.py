@@ -39,6 +39,7 @@ from tasks.context import Context
 from tasks.guard import Guard
 from tests import servers
 from tests.simulation.gateway import SimulatedGateway
+from tests.simulation.plan import KNOWN_SEEDS
 from worker.breakers import Breakers
 from worker.wake import Wake
 from worker.witness import Witness
@@ -380,6 +381,7 @@ class World:
         self.copy: Copy | None = None
         self.restored = 0
         self.must_rest = False
+        self.careless = seed > KNOWN_SEEDS and random.Random(f"careless {seed}").random() < 0.2
         ground.clear(seed)
         self.gateway = SimulatedGateway(self)
         self.workers = [Worker(f"worker {n}", self) for n in range(1, WORKERS + 1)]
