@@ -82,9 +82,17 @@ _OF_MAILS: Final = f"""(
         (SELECT due_at FROM mails WHERE next_step = 'mail' ORDER BY due_at LIMIT :most)
         UNION ALL
         (SELECT due_at FROM card_notices WHERE next_step = 'mail' ORDER BY due_at LIMIT :most)) AS found)"""
+_OF_SCHEDULES: Final = f"""(
+    SELECT 'schedule' AS step, {_OLDEST} AS oldest_seconds, count(*) AS waiting FROM (
+        SELECT due_at FROM schedules WHERE due_at IS NOT NULL ORDER BY due_at LIMIT :most) AS found)"""
 DUE = text(
     " UNION ALL ".join(
-        [*map(_of_payments, ("post", "charge")), *(_due(table, step) for table, step in _OTHERS), _OF_MAILS]
+        [
+            *map(_of_payments, ("post", "charge")),
+            *(_due(table, step) for table, step in _OTHERS),
+            _OF_MAILS,
+            _OF_SCHEDULES,
+        ]
     )
 )
 UNKNOWN = text("""
