@@ -342,7 +342,7 @@ def prepare(conn: Connection, schedule_id: int, zone: tzinfo, now: datetime) -> 
 
 
 def claim(conn: Connection, ask: Ask) -> None:
-    """Lock the schedule in the transaction that records the payment. Raises Overtaken where its next date is another."""
+    """Lock it in the transaction that records the payment. Raises Overtaken where its next date is another."""
     row = conn.execute(_LOCK, {"id": ask.schedule_id}).one()
     if row.next_on != ask.due_on:
         raise Overtaken
