@@ -14,6 +14,7 @@ import venv
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from itertools import chain
 from pathlib import Path
@@ -62,17 +63,19 @@ class Installed:
         return {**known, "HOME": str(self.elsewhere), **settings}
 
 
+@cache
 def kept_files() -> list[str]:
     """What the repository holds, or is about to; of an unpacked archive all that is not hidden or made."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True
-    )
-    if listed.returncode == 0:
-        return [name for name in listed.stdout.splitlines() if (PROJECT / name).is_file()]
+    if (git := shutil.which("git")) and (PROJECT / ".git").exists():
+        asked = [git, "ls-files", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True)
+        if listed.returncode == 0:
+            return [name for name in listed.stdout.splitlines() if (PROJECT / name).is_file()]
     found = (path.relative_to(PROJECT) for path in PROJECT.rglob("*") if path.is_file())
     return [path.as_posix() for path in found if not re.search(r"(^|/)(\.|__pycache__|build/)", path.as_posix())]
 
 
+@cache
 def parts() -> set[str]:
     packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     return {package.partition(".")[0] for package in packages}
@@ -174,7 +177,8 @@ def test_migrate_and_serve(installed: Installed, shared_servers: servers.Servers
 
 
 def fetched(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
         return str(answer.read().decode())
 
 
