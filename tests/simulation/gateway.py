@@ -295,6 +295,8 @@ class SimulatedGateway:
             return Refused(RefundRefusal.REFUSED, "no")
         if fault == "not_yet" and sale.standing is not Standing.SETTLED:
             return Refused(RefundRefusal.NOT_YET, "not settled")
+        if sale.kept < refund.amount_minor and self.world.owners[sale.reference] in self.world.by_hand:
+            return Refused(RefundRefusal.ALREADY, "already")  # what was recorded by hand is not known to the books
         if sale.kept < refund.amount_minor:
             self.world.wrong("R17: a refund was sent of more than the merchant still has of the sale")
             return Refused(RefundRefusal.ALREADY, "already")

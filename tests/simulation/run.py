@@ -141,7 +141,8 @@ _ASKED: Final = """
     ORDER BY p.id"""
 _UNANSWERED: Final = """
     SELECT payment_id AS id, state FROM (
-        SELECT DISTINCT ON (payment_id) * FROM reversals WHERE purpose = 'void' ORDER BY payment_id, id DESC) AS r
+        SELECT DISTINCT ON (payment_id) * FROM reversals WHERE purpose = 'void'
+        ORDER BY payment_id, state IN ('refund_awaiting_approval', 'failed') DESC, id DESC) AS r
     WHERE state IN ('refund_awaiting_approval', 'failed') ORDER BY 1"""
 
 
