@@ -374,6 +374,15 @@ def put_off(conn: Connection, ask: Ask, now: datetime) -> None:
     conn.execute(_PUT_OFF, {"id": ask.schedule_id, "until": now + LATER})
 
 
+def set_aside(conn: Connection, schedule_id: int, error: str, now: datetime) -> None:
+    """Leave one that the database refuses alone for an hour, with an alarm; `error`: its kind, never its text."""
+    row = _read(conn, schedule_id)
+    if row.due_at is not None:
+        conn.execute(_PUT_OFF, {"id": schedule_id, "until": now + LATER})
+    why = f"schedule {schedule_id} could not be run ({error}): a person must look"
+    tell(conn, "alarm.schedule_set_aside", now, BY, why, customer_id=row.customer_id)
+
+
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from functools import partial
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from books import admit, clock, schedules
 from books.claim import Step
@@ -33,7 +34,8 @@ def run(
     """Run what is due of at most so many schedules, each in transactions of its own; how each went, counted.
 
     `look` is called first in each transaction that decides something, and may raise. Two that do this at once share the
-    schedules: a schedule that the other one holds is passed over, and a date that it ran is left alone.
+    schedules: a schedule that the other one holds is passed over, and a date that it ran is left alone. A schedule that
+    the database refuses is set aside with an alarm, and stops no other.
     """
     with engine.begin() as conn:
         now = clock.now(conn)
@@ -41,18 +43,27 @@ def run(
         due = schedules.due(conn, now, most)
     went: Counter[str] = Counter()
     for schedule_id in due:
-        with engine.begin() as conn:
-            now = clock.now(conn)
-            look(conn, now)
-            ask = schedules.prepare(conn, schedule_id, zone, now)
-        if ask is None:
-            went["decided"] += 1
-            continue
         try:
-            went[_ask(engine, producer, zone, ask)] += 1
+            went[_one(engine, producer, zone, schedule_id, look)] += 1
         except schedules.Overtaken:
             went["overtaken"] += 1
+        except OperationalError:  # the database is away, or does not answer in time: nobody else fares better
+            raise
+        except SQLAlchemyError as error:
+            with engine.begin() as conn:
+                schedules.set_aside(conn, schedule_id, type(error).__name__, clock.now(conn))
+            went["set aside"] += 1
     return went
+
+
+def _one(
+    engine: Engine, producer: Producer, zone: tzinfo, schedule_id: int, look: Callable[[Connection, datetime], object]
+) -> str:
+    with engine.begin() as conn:
+        now = clock.now(conn)
+        look(conn, now)
+        ask = schedules.prepare(conn, schedule_id, zone, now)
+    return "decided" if ask is None else _ask(engine, producer, zone, ask)
 
 
 def _ask(engine: Engine, producer: Producer, zone: tzinfo, ask: schedules.Ask) -> str:

@@ -69,6 +69,7 @@ ALARMS: Final = {
     "alarm.quarantined": "the database was restored: nothing is sent (E7)",
     "alarm.reversal": "neither void nor refund returned the money",
     "alarm.schedule_paused": "a schedule was paused by itself",
+    "alarm.schedule_set_aside": "a schedule that cannot be worked on was put aside",
     "alarm.surplus": "a card was charged beside its payment",
     "alarm.unknown_outcome": "nobody can tell any more whether a card was charged",
     "alarm.webhook_disabled": "an endpoint failed for so long that it is told nothing any more",

@@ -17,7 +17,7 @@ from rules.requests import KEY_MAX
 from rules.schedules import ScheduleRequest, check
 from sandbox.client import reset
 from tasks import schedule as task
-from tests.flows.house import VISA, House, card
+from tests.flows.house import VISA, House, card, refused_by_the_database
 
 DECLINED = "4000050000010006"
 DAY = timedelta(days=1)
@@ -393,6 +393,19 @@ def test_an_unknown_outcome_puts_a_date_off(house: House) -> None:
     assert (look(house, schedule).state, runs(house, schedule)) == ("active", [])
     house.advance(hours=2)
     house.work()
+    assert tick(house) == "schedules: 1 payments"
+
+
+def test_a_schedule_that_the_database_refuses_stops_no_other(house: House) -> None:
+    """One that cannot be recorded is set aside for an hour, with an alarm; its neighbours are run."""
+    token = keep(house)
+    poisoned, other = (make(house, token, idempotency_key=key, amount_minor=100) for key in ("s", "t"))
+    with refused_by_the_database(house, "schedule_runs", f"schedule_id = {poisoned}"):
+        assert tick(house) == "schedules: 1 payments, 1 set aside"
+        assert tick(house) == "no schedule is due"
+    assert (runs(house, poisoned), len(runs(house, other)), len(scheduled(house))) == ([], 1, 1)
+    assert house.alarms() == ["alarm.schedule_set_aside"]
+    house.advance(hours=2)
     assert tick(house) == "schedules: 1 payments"
 
 
