@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, text
 
 from books.history import Move, Subject, advance, tell
 from rules import states
-from rules.epoch import AfterFailover, Finding, Mark, Place, judge
+from rules.epoch import ENDED, AfterFailover, Finding, Mark, Place, judge
 from rules.errors import MoveRefused
 
 NOT_QUARANTINED: Final = "NOT EXISTS (SELECT FROM epoch WHERE quarantined_at IS NOT NULL)"
@@ -130,9 +130,10 @@ def release(conn: Connection, witness: Witness, why: str, now: datetime, by: str
         raise MoveRefused("There is no quarantine.", "Cards are charged as usual.")
     tell(conn, "quarantine.released", now, by, why, details={"since": ended.since.isoformat(), "why": ended.why})
     _hold_reversals(conn, ended.since, now, by)
-    here, life = conn.execute(_HERE).one(), _draw()
+    here, life, before = conn.execute(_HERE).one(), _draw(), conn.execute(_EPOCH).one().life
     conn.execute(_RELEASE, {"life": life, "now": now, "by": by, "why": why, **_place(here)})
     witness.keep(life, Mark(here.sent, here.events))
+    witness.keep(before, ENDED)  # the same backup may be restored once more, with no mark of what this life did
     return ended
 
 

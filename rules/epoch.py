@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Mark:
     def or_later(self, other: Mark) -> Mark:
         """The furthest of both."""
         return Mark(max(self.sent, other.sent), max(self.events, other.events))
+
+
+ENDED: Final = Mark(2**53 - 1, 2**53 - 1)  # the greatest that a score in Redis tells exactly
+"""Of a life that a release has ended: no database that still has it is the one that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ def judge(
     """What was found, and why in words; `known` stands in the tables, `seen` is what a witness outside them tells."""
     if here.system_identifier != known.system_identifier:
         return Finding.DIFFERS, "the tables were restored into another database server (its system identifier differs)"
+    if seen == ENDED:
+        return Finding.DIFFERS, "a quarantine was ended since under another life: this is a copy from before it"
     if seen is not None and mark.is_behind(seen):
         return Finding.DIFFERS, (
             f"the database is behind what was seen outside it: gateway transaction {seen.sent} and event {seen.events}"

@@ -245,6 +245,28 @@ def take_in_refund(house: House, conn: Connection, payment: int, amount: int, no
     adopt.as_refund(conn, report, 1, payment, house.context.terms, now, "sue", "as the report has it")
 
 
+def test_the_same_backup_restored_once_more_is_found(house: House) -> None:
+    """E7: after a release the database has another life; one that still has the life before is a copy from before."""
+    house.bill("C-1", {"A": 1000})
+    house.work()
+    before = house.row("SELECT life FROM epoch").life
+    lose_what_was_sent_since(house)
+    house.work()
+    release(house)
+    payment = house.pay(1000, card())
+    house.work()
+    assert house.state(payment) == "posted"
+    house.do("UPDATE epoch SET life = :life", life=before)
+    restart(house)
+    house.bill("C-2", {"B": 1000})
+    waiting = house.pay(1000, card(), customer="C-2")
+    house.work()
+    quarantine = held(house)
+    assert quarantine is not None
+    assert "another life" in quarantine.why
+    assert house.state(waiting) == "requested"
+
+
 # ---- bringing the books up to date -----------------------------------------------------------------------------------
 
 
