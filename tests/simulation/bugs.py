@@ -425,4 +425,10 @@ BUGS: Final = (
         ),
         first=1_401,
     ),
+    Bug(
+        "a life is not ended with its quarantine",
+        "E7",
+        (Patch(books_epoch, "release", "witness.keep(before, ENDED)", "pass"),),
+        first=3_801,
+    ),
 )
