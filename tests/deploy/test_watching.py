@@ -70,6 +70,18 @@ def test_every_alarm_of_the_books_is_known() -> None:
     assert raised == set(ALARMS)
 
 
+def test_every_alarm_of_the_books_alerts_somebody() -> None:
+    """Each alarm is named by a rule."""
+    asked = " ".join(rule["expr"] for rule in RULES)
+    named = [
+        pattern
+        for patterns in re.findall(r'what=~?"alarm\\*\.([^"]*)"', asked)
+        for pattern in re.split(r"[|()]", patterns)
+    ]
+    unnamed = [alarm for alarm in ALARMS if not any(re.fullmatch(one, alarm.removeprefix("alarm.")) for one in named)]
+    assert unnamed == []
+
+
 def test_scaling_asks_for_what_there_is() -> None:
     """KEDA's questions are PromQL, about ages that there are."""
     for document in yaml.safe_load_all((PROJECT / "deploy" / "kubernetes" / "scaling.yaml").read_text()):
