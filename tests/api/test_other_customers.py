@@ -117,6 +117,10 @@ TRIES: dict[tuple[str, str], Callable[[Other, App, int], Tries]] = {
         ("/v1/payments", app.check(10, THEIRS)),
         ("/v1/payments", app.check(10, MINE, invoices=[{"number": f"{THEIRS}-3"}])),
         ("/v1/payments", {**app.check(10, MINE), "method": "credit_card", "card_token": of.token}),
+        *(
+            ("/v1/payments", {**app.check(10, MINE), "method": "credit_card", "card_token": token, "keep_card": True})
+            for token in (of.token, of.schedule["card_token"])
+        ),
         ("/v1/payments", {**app.check(10, THEIRS), "method": "credit_card", "card_token": of.token}),
     ],
     ("POST", "/v1/payments/preview"): lambda of, app, _: [
@@ -168,9 +172,13 @@ TRIES: dict[tuple[str, str], Callable[[Other, App, int], Tries]] = {
     ("GET", "/v1/batches"): lambda *_: [("/v1/batches", None)],
     ("GET", "/v1/batches/{batch_id}"): lambda of, *_: [(f"/v1/batches/{of.ids['batch']}", None)],
     ("GET", "/v1/batches/{batch_id}/progress"): lambda of, *_: [(f"/v1/batches/{of.ids['batch']}/progress", None)],
-    ("POST", "/v1/batches"): lambda _, app, __: [
+    ("POST", "/v1/batches"): lambda of, app, _: [
         ("/v1/batches", {"payments": [app.check(10, THEIRS)]}),
         ("/v1/batches", {"payments": [app.check(10, MINE), app.check(10, THEIRS)]}),
+        *(
+            ("/v1/batches", {"payments": [{**app.check(10, MINE), "method": "credit_card", "card_token": token}]})
+            for token in (of.token, of.schedule["card_token"])
+        ),
     ],
     ("GET", "/v1/events"): lambda *_: [("/v1/events", None), (f"/v1/events?customer={THEIRS}", None)],
     ("POST", "/v1/cards"): lambda *_: [("/v1/cards", {**CARD, "customer": THEIRS})],

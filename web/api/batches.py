@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -16,7 +16,7 @@ from books.api_keys import ApiKey
 from producer.payments import Row
 from rules.errors import Fault, RequestRefused
 from rules.requests import check_words, unknown_fields
-from web.api import answers
+from web.api import answers, card_owners
 from web.api.access import Payer, Reader, other_customer, stands
 from web.api.answers import as_json, moment
 from web.api.requests import Asked, Body, IdempotencyKey, asking, digest
@@ -51,7 +51,8 @@ def create(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey
             raise _MadeBefore
         kept_answers.remember(conn, key.id, idempotency_key, content, 201, None, clock.now(conn))
 
-    rows = [_row(key, idempotency_key, number, asked) for number, asked in enumerate(payments, start=1)]
+    strange = _others_cards(at, key, payments)
+    rows = [_row(key, idempotency_key, number, asked, strange) for number, asked in enumerate(payments, start=1)]
     replayed = False
     try:
         receipt = at.producer.submit_rows(
@@ -125,9 +126,20 @@ def _checked(body: Mapping[str, Any]) -> tuple[str, list[Any]]:
     return label, payments
 
 
-def _row(key: ApiKey, idempotency_key: str, number: int, asked: object) -> Row:
+def _others_cards(at: Office, key: ApiKey, payments: Sequence[object]) -> Collection[str]:
+    """The tokens that a key for one customer names, and that stand for somebody else's cards."""
+    if key.customer_id is None:
+        return ()
+    tokens = {token for one in payments if isinstance(one, dict) and isinstance(token := one.get("card_token"), str)}
+    with at.looking() as conn:
+        return card_owners.whose(conn, at.vault, key, key.customer_id, tokens)[1]
+
+
+def _row(key: ApiKey, idempotency_key: str, number: int, asked: object, strange: Collection[str]) -> Row:
     if not isinstance(asked, dict):
         return Row(number, [Fault("payments", "", "not an object", "Give an object with a payment's fields")])
     if fault := other_customer(key, asked.get("customer")):
         return Row(number, [fault])
+    if isinstance(token := asked.get("card_token"), str) and token in strange:
+        return Row(number, [card_owners.NO_SUCH_CARD])
     return Row(number, {"idempotency_key": f"{idempotency_key}:{number}", **asked})

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from books import answers as kept_answers
-from books import kept_cards, lists, plans, proposals, refund
+from books import lists, plans, proposals, refund
 from books import void as voiding
 from books.api_keys import ApiKey
 from rules.errors import Fault, NotFound, RequestRefused, shown
@@ -20,7 +20,7 @@ from rules.methods import Method
 from rules.money import check_minor
 from rules.requests import check_words, parse_day, unknown_fields
 from rules.states import Payment as State
-from web.api import answers
+from web.api import answers, card_owners
 from web.api.access import Payer, Previewer, Reader, Refunder, Voider, other_customer, stands
 from web.api.answers import Made, as_json, write
 from web.api.requests import Asked, Body, IdempotencyKey, Pick, asking, id_filter, moment_filter, one_of, picking
@@ -47,11 +47,12 @@ def create(at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> R
     """
     asked, flags = _asked(body, idempotency_key, key)
     keep = "keep_card" in flags
+    entered_once = _entered_once(at, key, asked)
     recorded = at.producer.pay(
         asked,
         caller=key.caller,
         by=key.by,
-        card_once=not keep and _entered_once(at, key, asked),
+        card_once=not keep and entered_once,
         keep_card=keep,
         attended="attended" in flags,
         apart=[flag for flag in flags if flag != "keep_card"],
@@ -236,9 +237,6 @@ def _asked(body: Mapping[str, Any], idempotency_key: str, key: ApiKey) -> tuple[
     return {**asked, "idempotency_key": idempotency_key}, [flag for flag in FLAGS if body.get(flag)]
 
 
-_NO_SUCH_CARD: Final = Fault("card_token", "", "no such card", "Enter the card again")
-
-
 def _entered_once(at: Office, key: ApiKey, asked: Mapping[str, Any]) -> bool:
     """Whether the card was entered for this payment and is not one that the customer lets us keep (C2).
 
@@ -252,10 +250,7 @@ def _entered_once(at: Office, key: ApiKey, asked: Mapping[str, Any]) -> bool:
             customer_id = lists.customer(conn, number).id
         except NotFound:
             return False  # which the producer tells
-        if any(one.token == token for one in kept_cards.of_customer(conn, customer_id)):
-            return False
-        entered = at.vault.facts(conn, [token]).get(token)
-    theirs = (customer_id,) if key.customer is not None else (None, customer_id)
-    if entered is not None and entered.customer_id not in theirs:
-        raise RequestRefused([_NO_SUCH_CARD])
-    return True
+        kept, others = card_owners.whose(conn, at.vault, key, customer_id, [token])
+    if others:
+        raise RequestRefused([card_owners.NO_SUCH_CARD])
+    return not kept
