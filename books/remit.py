@@ -37,8 +37,8 @@ _OWING: Final = text("""
     FROM customers c JOIN invoices i ON i.customer_id = c.id AND i.state = 'pending'
     WHERE c.id = ANY(CAST(:customers AS bigint[])) AND i.balance_minor = ANY(CAST(:amounts AS bigint[]))""")
 _RECORDED: Final = text("""
-    SELECT idempotency_key FROM payments
-    WHERE caller = :caller AND idempotency_key = ANY(CAST(:keys AS text[]))""")
+    SELECT p.idempotency_key, c.number AS customer FROM payments p JOIN customers c ON c.id = p.customer_id
+    WHERE p.caller = :caller AND p.idempotency_key = ANY(CAST(:keys AS text[]))""")
 
 
 def known(conn: Connection, words: Collection[str], amounts: Collection[tuple[str, int]]) -> Known:
@@ -59,6 +59,7 @@ def known(conn: Connection, words: Collection[str], amounts: Collection[tuple[st
     )
 
 
-def recorded(conn: Connection, caller: str, keys: Collection[str]) -> set[str]:
-    """Those of the keys that a payment has already (R15)."""
-    return set(conn.execute(_RECORDED, {"caller": caller, "keys": list(keys)}).scalars())
+def recorded(conn: Connection, caller: str, keys: Collection[str]) -> dict[str, str]:
+    """Those of the keys that a payment has already (R15), each with the number of its customer."""
+    found = conn.execute(_RECORDED, {"caller": caller, "keys": list(keys)})
+    return {row.idempotency_key: row.customer for row in found}

@@ -46,7 +46,7 @@ class _Split(NamedTuple):
 
 
 def lines(conn: Connection, what: What, asked: Asked) -> Iterator[str]:
-    """The file. Raises RequestRefused where it would hold two currencies, DefrayError for a name that is too long."""
+    """The file. Raises RequestRefused for two currencies, DefrayError for a number that it cannot hold."""
     if what is not What.CUSTOMERS and len(found := export.currencies(conn, what, asked)) > 1:
         remedy = "QuickBooks takes one a file: name it by --currency"
         raise RequestRefused([Fault("currency", ", ".join(found), "more than one", remedy)])
@@ -133,6 +133,12 @@ def _name(number: str) -> str:
             f"The customer's number {shown(number)} has {len(number)} characters.",
             f"QuickBooks takes {NAME_MAX}; export csv instead.",
         )
+    try:
+        number.encode("cp1252")
+    except UnicodeEncodeError:
+        raise DefrayError(
+            f"The customer's number {shown(number)} has letters that QuickBooks does not know.", "Export csv instead."
+        ) from None
     return number.replace(":", "-")
 
 

@@ -75,7 +75,12 @@ def import_remittances(
         known = remit.known(conn, words, {(one.currency, one.amount_minor) for one in said.received})
     # Of all, also of what was recorded before: it is no less a reason why another item's amount decides nothing.
     found = remittance.match(said.received, known, by_amount)
-    decided = [of for one, of in zip(said.received, found, strict=True) if one.key not in before]
+    twins = remittance.alike(said.received)
+    decided = [
+        _unlike(of, before.get(one.key))
+        for one, of in zip(said.received, found, strict=True)
+        if one.key not in before or one.key in twins or _is_anothers(of, before[one.key])
+    ]
     matches = {one.received.place: one for one in decided if isinstance(one, Match)}
     left = [*said.left, *(one for one in decided if isinstance(one, Left))]
     recorded, batch_id = 0, None
@@ -98,6 +103,17 @@ def import_remittances(
         said.passed_over,
         batch_id,
     )
+
+
+def _is_anothers(of: Match | Left, customer: str) -> bool:
+    return isinstance(of, Match) and of.customer != customer
+
+
+def _unlike(of: Match | Left, recorded_for: str | None) -> Match | Left:
+    """What names another customer than the item that was recorded with its references is not that item."""
+    if recorded_for is None or isinstance(of, Left):
+        return of
+    return remittance.left(of.received, f"has the references of a payment of customer {recorded_for}, and {of.how}")
 
 
 def _asked(one: Match) -> dict[str, object]:

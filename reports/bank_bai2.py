@@ -78,7 +78,9 @@ def read(content: bytes) -> BankFile:
     for lines in _files(content.decode("utf-8-sig", "replace")):
         for group in _parsed(lines).children:
             for account in group.children:
-                told = {item.type_code.code for item in account.children}
+                told = Counter[str]()
+                for item in account.children:
+                    told[item.type_code.code] += item.amount or 0
                 for item in account.children:
                     reading.take(group.header, account.header, item, told)
     return BankFile(tuple(reading.received), tuple(reading.left), dict(reading.passed_over))
@@ -118,8 +120,8 @@ class _Reading:
         self.passed_over: Counter[str] = Counter()
         self._place = 0
 
-    def take(self, group: Any, account: Any, item: Any, told: set[str]) -> None:
-        """Find out what an item is; `told`: all codes of its account."""
+    def take(self, group: Any, account: Any, item: Any, told: Counter[str]) -> None:
+        """Find out what an item is; `told`: the sums of its account by code."""
         self._place += 1
         code, about = item.type_code.code, item.type_code.description
         currency = account.currency or group.currency
@@ -145,6 +147,8 @@ class _Reading:
             self.passed_over["debits"] += 1
         elif code not in _CUSTOMERS_PAY:
             self.passed_over[f"credits that are no customer's: {about} ({code})"] += 1
+        elif _ITEMS_OF.get(code) in told and not _all_told(_ITEMS_OF[code], told):
+            leave(f"is a deposit of which not all items are told: {about} ({code})")
         elif _ITEMS_OF.get(code) in told:
             self.passed_over[f"deposits whose items are told: {about} ({code})"] += 1
         elif currency not in EXPONENTS or not 0 < item.amount <= AMOUNT_MINOR_MAX:
@@ -166,6 +170,11 @@ class _Reading:
                     text=text,
                 )
             )
+
+
+def _all_told(items: str, told: Counter[str]) -> bool:
+    """Whether the items of deposits come to the deposits; else money would be passed over."""
+    return sum(told[whole] for whole, code in _ITEMS_OF.items() if code == items) == told[items]
 
 
 def _check_number(code: str, reference: str | None) -> str | None:

@@ -27,11 +27,13 @@ _INVOICE: Final = r"INVOICES?|INVS?|BILL|RECHNUNG|RECHNUNGEN|RECHNUNGSNR|RNR|FAC
 _CUSTOMER: Final = r"CUSTOMER|CUST|CLIENT|KUNDE|KUNDENNR|KDNR"
 _NUMBER_WORD: Final = r"(?:\s*(?:NOS?|NRS?|NUM|NUMBERS?)\b)?[\s.:#]*"
 _WORD: Final = r"[^\s,;:+&()#/\\]*[0-9][^\s,;:+&()#/\\]*"
+_WHOLE: Final = r"[^\s,;+&]*[0-9][^\s,;+&]*"  # of 2026/7 neither 2026 nor 7 is the number that was named
 _LISTED: Final = re.compile(
-    rf"\b({_INVOICE}){_NUMBER_WORD}({_WORD}(?:(?:\s*(?:[,;+&]|\bAND\b|\bUND\b))+\s*{_WORD})*)", re.IGNORECASE
+    rf"\b({_INVOICE}){_NUMBER_WORD}({_WHOLE}(?:(?:\s*(?:[,;+&]|\bAND\b|\bUND\b))+\s*{_WHOLE})*)", re.IGNORECASE
 )
-_NAMED: Final = re.compile(rf"\b(?:{_CUSTOMER}){_NUMBER_WORD}({_WORD})", re.IGNORECASE)
+_NAMED: Final = re.compile(rf"\b(?:{_CUSTOMER}){_NUMBER_WORD}({_WHOLE})", re.IGNORECASE)
 _WORDS: Final = re.compile(_WORD)
+_WHOLES: Final = re.compile(_WHOLE)
 _CREDITOR_REFERENCE: Final = re.compile(r"RF[0-9]{2}(.+)")  # ISO 11649: two check digits, then our own reference
 
 
@@ -138,8 +140,8 @@ def match(received: Sequence[Received], known: Known, by_amount: bool = True) ->
 
     `by_amount`: the amount alone may decide, where one open invoice and one credit without any number of ours have it.
     """
-    alike = Counter(one.key for one in received)
-    decided = [_decide(one, known, alike[one.key] > 1) for one in received]
+    twins = alike(received)
+    decided = [_decide(one, known, one.key in twins) for one in received]
     matches = [one for one in decided if isinstance(one, Match)]
     # None: the customer's oldest, which may be any of them.
     named = {(one.customer, number) for one in matches for number in one.invoices or (None,)}
@@ -149,6 +151,11 @@ def match(received: Sequence[Received], known: Known, by_amount: bool = True) ->
     return [
         done or _by_amount(one, known, named, silent, by_amount) for one, done in zip(received, decided, strict=True)
     ]
+
+
+def alike(received: Iterable[Received]) -> frozenset[str]:
+    """The keys of credits that are the same in everything as another one."""
+    return frozenset(key for key, count in Counter(one.key for one in received).items() if count > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ def _said(one: Received) -> _Said:
     text = one.text[:TEXT_MAX]
     listed: list[str] = []
     for found in _LISTED.finditer(text):
-        for number in _WORDS.findall(found[2]):
+        for number in _WHOLES.findall(found[2]):
             listed += [_trimmed(number), f"{found[1]}-{_trimmed(number)}", f"{found[1]}{_trimmed(number)}"]
     given = [form for reference in one.structured for form in _reference_forms(reference)]
     customers = [_trimmed(number) for number in _NAMED.findall(text)]
@@ -175,7 +182,7 @@ def _said(one: Received) -> _Said:
 
 
 def _trimmed(word: str) -> str:
-    return word.strip(".'\"*-_")
+    return word.strip(".'\"*-_:#()/\\")
 
 
 def _reference_forms(reference: str) -> Iterator[str]:

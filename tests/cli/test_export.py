@@ -170,6 +170,13 @@ def test_a_name_that_quickbooks_cannot_hold(desk: Desk, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.iif*")) == []
 
 
+def test_numbers_that_quickbooks_cannot_write(desk: Desk) -> None:
+    """Of Ж-1 and Я-1 it would make one customer, ?-1, and one's money the other's."""
+    desk.house.bill("Ж-1", {"A": 100})
+    said = desk.run("export", "invoices", "--format", "quickbooks")
+    assert (said.exit_code, "Export csv instead" in said.stderr) == (1, True)
+
+
 def test_nothing_is_written_while_exporting(desk: Desk) -> None:
     """An export's transaction can write nothing."""
     with reading(desk.house.engine) as conn, pytest.raises(InternalError, match="read-only"):

@@ -84,6 +84,21 @@ def test_what_was_left_is_taken_later(owed: Desk, tmp_path: Path) -> None:
     assert (then["recorded"], then["repeated"], then["batch_id"]) == (1, 1, first["batch_id"])
 
 
+def test_what_only_seems_to_be_known(owed: Desk, tmp_path: Path) -> None:
+    """R15: the references of a known item under another customer's name, or twice at once, are for a person."""
+    path = tmp_path / "lockbox.bai"
+    item = "16,142,1000,0,,RENT,INVOICE A-1/"
+    path.write_text(bai2([item]))
+    assert owed.ask("import", "remittances", path)["recorded"] == 1
+    for items in ([item.replace("A-1", "B-1")], [item, item]):
+        path.write_text(bai2(items))
+        told = owed.ask("import", "remittances", path, code=1)
+        assert (told["recorded"], told["repeated"], len(told["left"])) == (0, 0, len(items))
+    path.write_text(bai2([item, "16,142,1,0,B-2,,INVOICE A-2/"]))
+    told = owed.ask("import", "remittances", path)
+    assert (told["recorded"], told["repeated"]) == (1, 1)
+
+
 def test_a_statement_after_its_notification(owed: Desk, tmp_path: Path) -> None:
     """R15: one transfer in camt.054 and again in camt.053 is one payment, of no other currency's invoices (R14)."""
     said = entry(said="Rechnung E-1").replace("RF18 A-1", "E-1").replace("<Ref>A-2</Ref>", "<Ref>ours</Ref>")

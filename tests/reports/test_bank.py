@@ -71,6 +71,16 @@ def test_what_bai2_passes_over(tmp_path: Path) -> None:
     assert whole.amount_minor == 12500
 
 
+def test_a_deposit_of_which_not_all_items_are_told(tmp_path: Path) -> None:
+    """Of two deposits only one's items are told: nobody's money is passed over in silence, and none is taken twice."""
+    file = read(tmp_path, bai2(["16,115,12500,0,B-6,,/", CHECK, "16,115,900,0,B-9,,/"]))
+    assert [one.place for one in file.received] == [2]
+    assert [(place, why.partition(":")[0]) for place, why in left(file)] == [
+        (1, "is a deposit of which not all items are told"),
+        (3, "is a deposit of which not all items are told"),
+    ]
+
+
 def test_files_behind_each_other(tmp_path: Path) -> None:
     """A bank that joins files loses none of them."""
     file = read(tmp_path, bai2([CHECK]) + bai2([CHECK.replace("B-7", "B-8")]))

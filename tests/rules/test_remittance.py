@@ -28,6 +28,8 @@ OWED = (
     Owed("C-1003", "77", "USD", 900),
     Owed("C-1002", "8100", "USD", 1_234),
     Owed("C-1002", "8101", "USD", 66),
+    Owed("C-1002", "2026", "USD", 5_000),
+    Owed("C-1003", "2026/7", "USD", 800),
 )
 
 
@@ -64,6 +66,8 @@ def decide(text: str = "", structured: Sequence[str] = (), **more: Any) -> Match
         ("INVOICES INV-0001, LOST-9", 99, "C-1001", ("INV-0001",), How.INVOICES),
         ("CUST NO C-1002 THANKS", 99, "C-1002", (), How.CUSTOMER),
         ("INV-0001 INV-0002", 99, "C-1001", ("INV-0001", "INV-0002"), How.INVOICES),
+        ("INVOICE (2026/7).", 99, "C-1003", ("2026/7",), How.INVOICES),
+        ("INVOICE 8100/8101", 1_300, "C-1002", ("8100", "8101"), How.NUMBERS),
         ("8100 8101", 1_300, "C-1002", ("8100", "8101"), How.NUMBERS),
         ("FROM C-1002", 7_000, "C-1002", (), How.NUMBERS),
         ("MERCI", 7_000, "C-1002", ("INV-0004",), How.AMOUNT),
@@ -84,6 +88,9 @@ def test_what_is_sure(text: str, amount: int, customer: str, invoices: tuple[str
         ("INVOICE SHARED-1", 500, "several customers have"),
         ("INVOICE PAID-1", 500, "that are paid"),
         ("CUSTOMER C-1001 CUSTOMER C-1002", 99, "several customers"),
+        ("INVOICE 2026/0012", 99, "not sure that they are meant"),  # 2026 is another customer's
+        ("INVOICE 2026\\8", 99, "not sure that they are meant"),
+        ("CUSTOMER C-1002/7", 99, "not sure that they are meant"),
         ("8100", 1_233, "not sure that they are meant"),
         ("FROM C-1002", 6_999, "not sure that they are meant"),
         ("CHECK 77 77", 99, "has no number of ours"),
