@@ -100,7 +100,7 @@ def what_is_open(conn: Connection, customer_id: int) -> Iterator[str]:
 
 _CUSTOMER = text("SELECT id, number FROM customers WHERE number = :number")
 _RECORD = text("""
-    INSERT INTO erasures (customer_id, reason, erased_at, erased_by) VALUES (:id, :reason, :now, :by)
+    INSERT INTO erasures (customer_id, reason, erased_at, erased_by) VALUES (:id, :reason, :first, :by)
     ON CONFLICT (customer_id) DO UPDATE SET ended_at = NULL""")
 _ENDED = text("UPDATE erasures SET ended_at = :now WHERE customer_id = :id")
 _TOKENS = text("""
@@ -125,7 +125,7 @@ _ANSWERS = text("""
 _TRANSACTIONS: Final = f"SELECT id FROM gateway_transactions WHERE payment_id IN ({_PAYMENTS})"
 _EVENTS: Final = f"SELECT id FROM events WHERE payment_id IN ({_PAYMENTS})"
 ERASED: Final = {
-    "customers": ("name = :mark, email = NULL, phone = NULL, erased_at = coalesce(erased_at, :now)", "id = :id"),
+    "customers": ("name = :mark, email = NULL, phone = NULL, erased_at = coalesce(erased_at, :first)", "id = :id"),
     "payments": (
         """notes = '', reason = CASE reason WHEN '' THEN '' ELSE :mark END, card_brand = NULL, card_last_four = NULL,
            card_exp_month = NULL, card_exp_year = NULL, card_fingerprint = NULL,
@@ -192,10 +192,11 @@ class Erased:
     tokens: tuple[str, ...]
 
 
-def erase(conn: Connection, number: str, reason: str, now: datetime, by: str) -> Erased:
+def erase(conn: Connection, number: str, reason: str, now: datetime, by: str, first: datetime | None = None) -> Erased:
     """Take a customer's personal data out, under the customer's lock (B3); again: what came since, too.
 
-    The vault is the caller's to tell of the tokens, in the same transaction. Raises NotFound, StillOpen.
+    `first`: when it was done first, where a restore has forgotten that. The vault is the caller's to tell of the
+    tokens, in the same transaction. Raises NotFound, StillOpen.
     """
     found = conn.execute(_CUSTOMER, {"number": number}).one_or_none()
     if found is None:
@@ -205,7 +206,14 @@ def erase(conn: Connection, number: str, reason: str, now: datetime, by: str) ->
     claim.customers(conn, [found.id])
     if open_still := list(what_is_open(conn, found.id)):
         raise StillOpen(number, open_still)
-    said = {"id": found.id, "mark": mark(found.id), "now": now, "by": by, "counted_since": now - LIMITS_LOOK_BACK}
+    said = {
+        "id": found.id,
+        "mark": mark(found.id),
+        "now": now,
+        "first": first or now,
+        "by": by,
+        "counted_since": now - LIMITS_LOOK_BACK,
+    }
     said |= sought
     conn.execute(_RECORD, {**said, "reason": reason})
     tokens = tuple(conn.scalars(_TOKENS, said))

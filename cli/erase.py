@@ -80,7 +80,7 @@ def _erase(at: Office, customer: str, reason: str, by: str, when: datetime | Non
 
     vault = at.vault()
     with at.transaction() as (conn, now):
-        erased = books.erase(conn, customer, reason, when or now, by)
+        erased = books.erase(conn, customer, reason, now, by, when)
         vault.erase(conn, erased.tokens, erased.record.customer_id)
     return erased
 
@@ -144,8 +144,8 @@ def _again(at: Office, file: Path, by: str) -> None:
     with alone(at):
         for one in by_number.values():
             try:
-                at_first = datetime.fromisoformat(one["erased_at"])
-                done.append(_erase(at, one["customer"], one["reason"], one["erased_by"], at_first).record)
+                when = datetime.fromisoformat(one["erased_at"])
+                done.append(_erase(at, one["customer"], one["reason"], one["erased_by"], when).record)
             except DefrayError as error:
                 refused.append(one["customer"])
                 note(f"{error.message} {error.hint}".strip())
@@ -159,12 +159,16 @@ def _again(at: Office, file: Path, by: str) -> None:
 
 
 def _read(said: str, file: Path) -> list[dict[str, Any]]:
+    from datetime import datetime
+
     try:
-        found = json.loads(said)
-        return [{name: str(one[name]) for name in _FIELDS} for one in found]
+        found = [{name: str(one[name]) for name in _FIELDS} for one in json.loads(said)]
+        if all(datetime.fromisoformat(one["erased_at"]).tzinfo for one in found):
+            return found
     except (ValueError, TypeError, KeyError):
-        hint = "It is what `defray erase --list --json` printed."
-        raise RequestRefused([Fault("--again", file.name, "is no list of erasures", hint)]) from None
+        pass
+    hint = "It is what `defray erase --list --json` printed."
+    raise RequestRefused([Fault("--again", file.name, "is no list of erasures", hint)])
 
 
 _FIELDS = ("customer", "reason", "erased_at", "erased_by")

@@ -185,6 +185,16 @@ def test_erased_by_every_road(desk: Desk, shop: App, tmp_path: Path) -> None:
     assert desk.ask("erase", "--again", kept)["erased"] == ["C-1"]
     assert NAME not in dumped(house)
     assert desk.ask("erase", "--list") == [record]
+    counted = "SELECT id FROM gateway_transactions WHERE card_fingerprint IS NOT NULL"
+    assert house.rows(counted) != []  # by the networks' limits, for thirty days (R16)
+    house.advance(days=31)
+    assert desk.ask("erase", "--again", kept)["erased"] == ["C-1"]
+    assert house.rows(counted) == []
+    assert desk.ask("erase", "--list") == [record]
+    for said_at in ("yesterday", "2026-05-05T10:00:00"):
+        kept.write_text(json.dumps([{**record, "erased_at": said_at}]))
+        refused = desk.run("erase", "--again", kept)
+        assert (refused.exit_code, "is no list of erasures" in refused.stderr) == (1, True)
 
 
 def test_what_is_open_stays(desk: Desk, tmp_path: Path) -> None:
