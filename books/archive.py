@@ -300,10 +300,11 @@ def _pairs(ends: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
 
 # ---- deleting -------------------------------------------------------------------------------------------------------
 
-# An endpoint whose deliveries are told again meanwhile keeps them, and their events.
+# An endpoint whose deliveries are told again meanwhile keeps them with tries that no file has, and their events.
 _TO_DELETE = text("""
     SELECT d.id FROM webhook_endpoints w JOIN webhook_deliveries d ON d.endpoint_id = w.id
-    WHERE d.event_id = ANY(CAST(:ids AS bigint[])) AND (d.state <> 'due' OR w.state = 'deleted')
+    WHERE d.event_id = ANY(CAST(:ids AS bigint[]))
+      AND (w.state = 'deleted' OR (d.state <> 'due' AND (d.ended_at >= :limit) IS NOT TRUE))
     ORDER BY d.id FOR UPDATE OF d""")
 _ATTEMPTS = text("DELETE FROM webhook_attempts WHERE delivery_id = ANY(CAST(:ids AS bigint[]))")
 _DELIVERIES = text("DELETE FROM webhook_deliveries WHERE id = ANY(CAST(:ids AS bigint[]))")
@@ -313,11 +314,11 @@ DELETE_EVENTS = text("""
 DELETE_EVIDENCE = text("DELETE FROM evidence WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
-def delete(conn: Connection, table: str, ids: Sequence[int]) -> int:
-    """Delete rows that stand in the files of an archive which is deleting; how many there still were."""
+def delete(conn: Connection, table: str, ids: Sequence[int], limit: datetime) -> int:
+    """Delete rows that stand in the files of an archive of that limit which is deleting; how many there still were."""
     if table == "evidence":
         return conn.execute(DELETE_EVIDENCE, {"ids": list(ids)}).rowcount
-    found = list(conn.scalars(_TO_DELETE, {"ids": list(ids)}))
+    found = list(conn.scalars(_TO_DELETE, {"ids": list(ids), "limit": limit}))
     conn.execute(_ATTEMPTS, {"ids": found})
     conn.execute(_DELIVERIES, {"ids": found})
     return conn.execute(DELETE_EVENTS, {"ids": list(ids)}).rowcount

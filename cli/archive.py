@@ -209,7 +209,7 @@ def _delete(at: Office, begun: Archive, written: Sequence[File]) -> None:
         ids = [one for first, last in file.ids for one in range(first, last + 1)]
         for place in range(0, len(ids), archive.CHUNK):
             with at.transaction() as (conn, _):
-                archive.delete(conn, file.of_table, ids[place : place + archive.CHUNK])
+                archive.delete(conn, file.of_table, ids[place : place + archive.CHUNK], begun.older_than)
     with at.transaction() as (conn, now):
         archive.done(conn, begun, now)
 

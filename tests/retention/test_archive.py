@@ -179,6 +179,34 @@ def test_the_narrow_road(connection: Connection, state: str) -> None:
             connection.execute(some, {"second": first + 1})
 
 
+def test_told_again_meanwhile(connection: Connection) -> None:
+    """A delivery that was tried again behind the archive's back has tries that no file has: it stays, and its event."""
+    connection.execute(text(_EVENTS), {"many": 2})
+    connection.execute(text(_TOLD_AGAIN))
+    ids: list[int] = list(connection.scalars(text("SELECT id FROM events ORDER BY id")))
+    limit: Any = connection.scalar(text("SELECT older_than FROM archives"))
+    assert archive.delete(connection, "events", ids, limit) == 1
+    for left in ("SELECT id FROM events", "SELECT event_id FROM webhook_deliveries"):
+        assert list(connection.scalars(text(left))) == ids[1:]
+    assert connection.scalar(text("SELECT count(*) FROM webhook_attempts")) == 1
+
+
+_TOLD_AGAIN = """
+    INSERT INTO archives (name, folder, older_than, state, manifest_sha256, began_at, began_by)
+    VALUES ('x', 'x', now() - interval '400 days', 'deleting', 'x', now(), 'x');
+    INSERT INTO archive_files (archive_id, name, of_table, rows_count, sha256, first_id, last_id, ids, payments)
+    SELECT a.id, 'x', 'events', 2, 'x', min(e.id), max(e.id), int8multirange(int8range(min(e.id), max(e.id), '[]')),
+           '{}'
+    FROM archives a, events e GROUP BY a.id;
+    INSERT INTO webhook_endpoints (url, types, contact, secret_sealed, secret_key_id, state, cursor, created_at,
+                                   created_by) VALUES ('x', '{}', '', '', '', 'enabled', 0, now(), 'x');
+    INSERT INTO webhook_deliveries (endpoint_id, event_id, state, began_at, ended_at)
+    SELECT w.id, e.id, 'delivered', e.at, CASE row_number() OVER (ORDER BY e.id) WHEN 1 THEN e.at ELSE now() END
+    FROM events e, webhook_endpoints w;
+    INSERT INTO webhook_attempts (delivery_id, at, milliseconds, said)
+    SELECT id, ended_at, 1, '' FROM webhook_deliveries"""
+
+
 _EVENTS = """
     INSERT INTO events (at, what, by, why)
     SELECT now() - interval '500 days', 'alarm.test', 'test', repeat('x', 50) FROM generate_series(1, :many)"""
@@ -304,7 +332,7 @@ def test_plans(connection: Connection) -> None:
     ):
         assert read_whole(connection, question, **asked) <= {"webhook_endpoints"}, question
     one = connection.scalar(text("SELECT min(id) + 1000 FROM customers"))
-    said = {"id": one, "mark": "x", "now": limit, "by": "x", "counted_since": limit}
+    said = {"id": one, "mark": "x", "now": limit, "first": limit, "by": "x", "counted_since": limit}
     for table, change in erase.SETS.items():
         asked = {**said, "events": [middle], "notices": [1], "report_lines": [1]}
         assert read_whole(connection, change, **asked) <= {"webhook_endpoints"}, table
