@@ -36,6 +36,7 @@ _TOLD_IN_WORDS: Final = ("task", "task_id", "seconds", "method", "path", "status
 _QUERY = re.compile(r"\?\S*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtvf])|([\\\"']))")
 _ESCAPES_IN_ESCAPES: Final = 4
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -136,7 +137,7 @@ def _cleaned(value: Any) -> Any:
         case int():
             return value if (text := str(value)) == (shown := redact_text(text)) else shown
         case float():
-            return round(value, 3)
+            return value if (text := str(value := round(value, 3))) == (shown := redact_text(text)) else shown
         case Mapping():
             return {str(_cleaned(key)): _cleaned(item) for key, item in value.items()}
         case _:
@@ -166,7 +167,10 @@ def _as_json(_logger: object, _method: str, line: Line) -> str:
 
 
 def _for_people(_logger: object, _method: str, line: Line) -> str:
-    """The fields behind the words; a traceback, and whatever else has several lines, is set in."""
+    """The fields behind the words; a traceback, and whatever else has several lines, is set in.
+
+    What a terminal would obey is written as an escape.
+    """
     words = str(line["event"])
     named = [
         f"{name}={line[name]}"
@@ -176,7 +180,8 @@ def _for_people(_logger: object, _method: str, line: Line) -> str:
     begin = f"{line['timestamp']} {line['level'].upper()} {line['process']} {line['logger']}: {words}"
     head = redacted(" ".join([begin, *named]))
     ids = f" trace_id={line['trace_id']}" if "trace_id" in line else ""
-    return _BREAKS.sub("\n    ", "\n".join([head + ids, *(line[name] for name in fields.LAST if name in line)]))
+    said = "\n".join([head + ids, *(line[name] for name in fields.LAST if name in line)])
+    return _BREAKS.sub("\n    ", _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", said))
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

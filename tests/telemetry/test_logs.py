@@ -117,6 +117,13 @@ def test_for_people_a_message_begins_no_line_either() -> None:
     assert rest[-1].endswith("payment=7")
 
 
+def test_a_terminal_obeys_no_message() -> None:
+    """What would colour, erase or answer on the terminal of whoever reads a log is written as an escape."""
+    written = Written("people")
+    written.log.info("label \x1b[2J\x07\x9b1A")
+    assert written.stream.getvalue().rstrip("\n").endswith("label \\x1b[2J\\x07\\x9b1A")
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_traceback_has_no_values_and_is_redacted(form: fields.Form) -> None:
     """B61: a traceback shows where, not with what; a number in an error's words is masked."""
@@ -186,6 +193,12 @@ def test_an_id_that_looks_like_a_card_is_masked(written: Written) -> None:
     """C3: a number in a field is masked as one in a text is; the line is still JSON."""
     written.log.info("asked", extra={"payment": int(CARD)})
     assert written.one()["payment"] == "************1111"
+
+    written.stream.truncate(0)
+    written.stream.seek(0)
+    written.log.info("asked", extra={"seconds": float(CARD), "counts": {"some": float(CARD), "few": 0.12345}})
+    assert CARD not in written.stream.getvalue()
+    assert written.one()["counts"]["few"] == 0.123
 
 
 @pytest.mark.parametrize("form", FORMS)
