@@ -1,7 +1,8 @@
 """Schedules: made, paused, resumed, skipped and stopped by people; run by the clock, one row a date (D1).
 
 A date becomes a row of `schedule_runs`, unique by schedule and date, in the transaction that records its payment. A
-schedule's row is locked before its customer (B3), and nobody locks the two the other way round.
+schedule's row is locked before its customer (B3), and nobody locks the two the other way round; who makes one, which
+nobody else can have locked, locks the customer, so that none is made for one who is being erased.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from books import holds
+from books.claim import customers as lock_customers
 from books.epoch import NOT_QUARANTINED
 from books.history import tell
 from books.lists import Page
@@ -109,6 +111,7 @@ def make(
         remedy = "Compare the number, or record the customer first"
         faults.append(Fault("customer", shown(asked.customer), "no such customer", remedy))
     else:
+        lock_customers(conn, [customer_id])
         card = conn.execute(_CARD, {"customer_id": customer_id, "token": asked.card_token}).one_or_none()
         if card is None:
             faults.append(Fault("card_token", "", "not a card that this customer let us keep", "Keep the card first"))
@@ -196,6 +199,7 @@ _READ: Final = "SELECT s.*, c.number AS customer FROM schedules s JOIN customers
 _ROW = text(f"{_READ} WHERE s.id = :id")
 _LOCK = text(f"{_READ} WHERE s.id = :id FOR NO KEY UPDATE OF s")
 _LOCK_IF_FREE = text(f"{_READ} WHERE s.id = :id AND {NOT_QUARANTINED} FOR NO KEY UPDATE OF s SKIP LOCKED")
+_LOCK_TO_RUN = text(f"{_READ} WHERE s.id = :id AND {NOT_QUARANTINED} FOR NO KEY UPDATE OF s")
 _STAND = text("""
     UPDATE schedules SET state = :state, reason = :reason, next_on = :next_on, due_at = :due_at,
                          payments_made = :made, resumed_at = :resumed_at WHERE id = :id""")
@@ -270,7 +274,12 @@ _RELEASED_AT = text("SELECT released_at FROM epoch")
 _RUN = text("""
     INSERT INTO schedule_runs (schedule_id, due_on, outcome, why, payment_id, at, by)
     VALUES (:id, :due_on, :outcome, :why, :payment_id, :now, :by)""")
-_PUT_OFF = text("UPDATE schedules SET due_at = :until WHERE id = :id")
+_PUT_OFF = text("UPDATE schedules SET due_at = :until WHERE id = :id AND due_at IS NOT NULL")
+# The same card kept again has another token (books.kept_cards.keep).
+_CARD_BY_NOW = text("""
+    SELECT n.token FROM kept_cards k
+    JOIN kept_cards n ON n.customer_id = k.customer_id AND n.fingerprint = k.fingerprint
+    WHERE k.token = :token AND n.removed_at IS NULL""")
 _IS_CHARGED = text("SELECT gateway IS NOT NULL FROM payments WHERE id = :id")
 
 
@@ -302,13 +311,14 @@ def prepare(conn: Connection, schedule_id: int, zone: tzinfo, now: datetime) -> 
     if row is None or row.due_at is None or row.due_at > now:
         return None
     found = schedules.due(_rhythm(row), row.next_on, business_day(now, zone), row.until)
-    if found is None:
+    if found is None:  # the business's zone is another by now
+        _stand(conn, row, row.next_on, row.payments_made, zone)
         return None
     for missed in found.missed:
         _miss(conn, row, missed, "nobody ran it in time, and a later date has come", now)
     released_at = conn.execute(_RELEASED_AT).scalar_one_or_none()
-    if released_at and max(row.created_at, row.resumed_at or row.created_at, begins(found.run_on, zone)) <= released_at:
-        # E7: what was charged since the backup is not known here.
+    if released_at and max(row.created_at, begins(found.run_on, zone)) <= released_at:
+        # E7: what was charged since the backup is not known here; who resumes a schedule since then knows no more.
         _miss(conn, row, found.run_on, "fell due before the release after a restore: it may have been charged", now)
         _stand(conn, row, _following(row, found.run_on, row.payments_made), row.payments_made, zone)
         return None
@@ -326,6 +336,7 @@ def prepare(conn: Connection, schedule_id: int, zone: tzinfo, now: datetime) -> 
     if not amount_minor:
         _pass_over(conn, row, found.run_on, "nothing was owed", zone, now, BY)
         return None
+    renewed = conn.execute(_CARD_BY_NOW, {"token": row.card_token}).scalar_one_or_none()
     request = PaymentRequest(
         idempotency_key=f"{row.id} {found.run_on.isoformat()}",
         customer=row.customer,
@@ -334,17 +345,21 @@ def prepare(conn: Connection, schedule_id: int, zone: tzinfo, now: datetime) -> 
         total_minor=amount_minor,
         notes=row.notes,
         as_credit=row.as_credit,
+        allow_overlap=row.as_credit,
         when_owed_less=WhenOwedLess.CHARGE_REDUCED,
-        card_token=row.card_token,
+        card_token=renewed or row.card_token,
         recurring=True,
     )
     return Ask(row.id, found.run_on, request)
 
 
 def claim(conn: Connection, ask: Ask) -> None:
-    """Lock it in the transaction that records the payment. Raises Overtaken where its next date is another."""
-    row = conn.execute(_LOCK, {"id": ask.schedule_id}).one()
-    if row.next_on != ask.due_on:
+    """Lock it in the transaction that records the payment. Raises Overtaken where its next date is another.
+
+    So it does in a quarantine that has begun since it was looked at (E7).
+    """
+    row = conn.execute(_LOCK_TO_RUN, {"id": ask.schedule_id}).one_or_none()
+    if row is None or row.next_on != ask.due_on:
         raise Overtaken
 
 

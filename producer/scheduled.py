@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, tzinfo
-from functools import partial
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -13,7 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from books import admit, clock, schedules
 from books.claim import Step
 from producer.payments import Producer
-from rules.errors import RequestRefused
+from rules.errors import KeyReused, RequestRefused
 
 
 class Quiet:
@@ -63,23 +62,40 @@ def _one(
         now = clock.now(conn)
         look(conn, now)
         ask = schedules.prepare(conn, schedule_id, zone, now)
-    return "decided" if ask is None else _ask(engine, producer, zone, ask)
+    return "decided" if ask is None else _ask(engine, producer, zone, ask, look)
 
 
-def _ask(engine: Engine, producer: Producer, zone: tzinfo, ask: schedules.Ask) -> str:
+def _ask(
+    engine: Engine,
+    producer: Producer,
+    zone: tzinfo,
+    ask: schedules.Ask,
+    look: Callable[[Connection, datetime], object],
+) -> str:
+    def first(conn: Connection) -> None:
+        look(conn, clock.now(conn))
+        schedules.claim(conn, ask)
+
     try:
         producer.pay(
             ask.request,
             caller=schedules.CALLER,
             by=f"schedule {ask.schedule_id}",
-            first=partial(schedules.claim, ask=ask),
+            first=first,
             scheduled=True,
             then=lambda conn, payment_id: schedules.made(conn, ask, payment_id, zone, clock.now(conn)),
         )
-    except RequestRefused as refusal:
+    except (RequestRefused, KeyReused) as refusal:
+        faults = refusal.faults if isinstance(refusal, RequestRefused) else ()
         with engine.begin() as conn:
             now = clock.now(conn)
-            if any(fault.remedy == admit.UNTIL_KNOWN for fault in refusal.faults):
+            look(conn, now)
+            again = schedules.prepare(conn, ask.schedule_id, zone, now)
+            if again is None:
+                return "decided"
+            if again != ask:  # what is owed, or the card, is another than when it was looked at: no fault of the date
+                raise schedules.Overtaken from refusal
+            if any(fault.remedy == admit.UNTIL_KNOWN for fault in faults):
                 schedules.put_off(conn, ask, now)
                 return "put off"
             schedules.refused(conn, ask, str(refusal), now)

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from books import epoch, holds, plans, schedules, void_invoice
+from books import epoch, holds, kept_cards, plans, schedules, void_invoice
 from books.lists import Page
+from producer import Producer
+from producer import scheduled as scheduled_runs
 from rules.calendar import begins
 from rules.errors import KeyReused, MoveRefused, NotFound, RequestRefused
 from rules.requests import KEY_MAX
+from rules.routes import chooser
 from rules.schedules import ScheduleRequest, check
 from sandbox.client import reset
 from tasks import schedule as task
@@ -21,6 +24,9 @@ from tests.flows.house import VISA, House, card, refused_by_the_database
 
 DECLINED = "4000050000010006"
 DAY = timedelta(days=1)
+WAITS_FOR_A_LOCK = """
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+    AND query LIKE '%FROM customers%'"""
 
 
 # ---- the scene ------------------------------------------------------------------------------------------------------
@@ -434,10 +440,8 @@ def test_what_a_schedule_is_refused_for(house: House) -> None:
             schedules.get(conn, first, 0)
 
 
-def test_a_restored_database_runs_no_date_of_before(house: House) -> None:
-    """E7: while it is quarantined nothing is run; dates before the release may have been charged: missed."""
-    schedule = make(house, keep(house), unit="week", amount_minor=100)
-    first = today(house)
+def restored(house: House) -> None:
+    """A minute later the database was restored, looked at in vain, and released."""
     house.advance(minutes=1)
     with house.context.transaction() as (conn, now):
         conn.execute(text("UPDATE epoch SET quarantined_at = :now, quarantined_why = 'restored'"), {"now": now})
@@ -446,10 +450,103 @@ def test_a_restored_database_runs_no_date_of_before(house: House) -> None:
     with house.context.transaction() as (conn, now):
         epoch.release(conn, house.context.guard._witness, "reconciled", now, "sue")
     house.context.guard._look_at = 0.0
+
+
+def test_a_restored_database_runs_no_date_of_before(house: House) -> None:
+    """E7: while it is quarantined nothing is run; dates before the release may have been charged: missed."""
+    schedule = make(house, keep(house), unit="week", amount_minor=100)
+    first = today(house)
+    restored(house)
     assert tick(house) == "schedules: 1 decided"
     assert runs(house, schedule) == [(first, "missed")]
     house.advance(days=7)
     assert tick(house) == "schedules: 1 payments"
+
+
+def test_resumed_after_a_restore_no_date_of_before_is_run(house: House) -> None:
+    """E7: paused in the backup, the schedule may have been resumed and run since, on the very day of the restore."""
+    schedule = make(house, keep(house))
+    do(house, schedules.pause, schedule, "moved house")
+    restored(house)
+    do(house, schedules.resume, schedule)
+    assert tick(house) == "schedules: 1 decided"
+    assert runs(house, schedule) == [(today(house), "missed")]
+
+
+@pytest.mark.parametrize("meanwhile", ["quarantine", "paid", "paid in part"])
+def test_what_happens_between_look_and_payment(house: House, meanwhile: str) -> None:
+    """E7, R8: the date is looked at once more: none is asked for in a quarantine, and none is refused for good."""
+    schedule = make(house, keep(house), all_owed=True)
+    terms = house.context.terms
+    with house.context.transaction() as (conn, now):
+        ask = schedules.prepare(conn, schedule, terms.zone, now)
+    assert ask is not None
+    if meanwhile == "quarantine":
+        house.do("UPDATE epoch SET quarantined_at = now(), quarantined_why = 'restored'")
+    else:
+        house.pay(6_000 if meanwhile == "paid" else 2_000, card(DECLINED), as_credit=True)
+    producer = Producer(house.engine, house.context.vault, scheduled_runs.Quiet(), chooser(terms.routes), terms.zone)
+
+    def run() -> str:
+        return scheduled_runs._ask(house.engine, producer, terms.zone, ask, lambda conn, now: None)
+
+    if meanwhile == "paid":
+        assert run() == "decided"
+        assert runs(house, schedule) == [(today(house), "skipped")]
+    else:
+        with pytest.raises(schedules.Overtaken):
+            run()
+    assert (look(house, schedule).state, scheduled(house)) == ("active", [])
+    house.do("UPDATE epoch SET quarantined_at = NULL, quarantined_why = NULL")
+    if meanwhile == "paid in part":
+        assert tick(house) == "schedules: 1 payments"
+        assert [row.total_minor for row in scheduled(house)] == [4_000]
+
+
+def test_a_card_that_is_kept_again_is_charged_by_the_schedule(house: House) -> None:
+    """A renewed card, or the same one kept once more, takes the other's place; another card does not."""
+    schedule = make(house, keep(house), unit="week", amount_minor=100)
+    token = kept(house, invoices=["B"])
+    tick(house)
+    assert [(row.card_token, row.state) for row in scheduled(house)] == [(token, "posted")]
+    house.do("UPDATE kept_cards SET fingerprint = 'another' WHERE removed_at IS NULL")
+    house.advance(days=7)
+    assert tick(house) == "schedules: 1 refused"
+    assert look(house, schedule).state == "paused"
+
+
+def test_a_sum_for_a_credit_is_charged_beside_another(house: House) -> None:
+    """R8a: what may become a credit is meant whatever else is under way for the invoices; only an unknown bars it."""
+    make(house, keep(house), as_credit=True)
+    house.pay(6_000, card(DECLINED), invoices=["B", "C"])
+    house.charge()
+    assert tick(house) == "schedules: 1 payments"
+    assert [row.charged_minor for row in scheduled(house)] == [1_000]
+
+
+def test_another_zone_of_the_business(house: House) -> None:
+    """D2: where the day has not begun yet the date waits for it, and is not looked at again and again."""
+    schedule = make(house, keep(house), start=(today(house) + DAY).isoformat())
+    house.do("UPDATE schedules SET due_at = now()")
+    assert tick(house) == "schedules: 1 decided"
+    assert tick(house) == "no schedule is due"
+    until_day(house, today(house) + DAY)
+    assert tick(house) == "schedules: 1 payments"
+    assert len(runs(house, schedule)) == 1
+
+
+def test_none_is_made_for_a_customer_who_is_being_erased(house: House) -> None:
+    """B3: who makes one waits for the customer's lock, and finds the card gone."""
+    token = keep(house)
+    with ThreadPoolExecutor(1) as pool:
+        with house.context.transaction() as (conn, now):
+            customer = conn.execute(text("SELECT id, customer_id FROM kept_cards")).one()
+            kept_cards.remove(conn, customer.customer_id, customer.id, now, "sue")
+            made = pool.submit(make, house, token)
+            while not (made.done() or house.rows(WAITS_FOR_A_LOCK)):
+                pass
+        with pytest.raises(RequestRefused, match="not a card that this customer let us keep"):
+            made.result()
 
 
 # ---- holds ----------------------------------------------------------------------------------------------------------
