@@ -32,6 +32,12 @@ def asked(shop: App, house: House) -> dict[str, Any]:
     }
 
 
+def numbers_kept(house: House, token: str) -> int:
+    """1 where the card's number can still be read."""
+    kept = "SELECT count(*) AS n FROM card_vault WHERE token = :token AND wrapped_key IS NOT NULL"
+    return int(house.row(kept, token=token).n)
+
+
 def test_a_schedule(shop: App, house: House, asked: dict[str, Any]) -> None:
     """Made, run, looked at, skipped, paused, resumed, stopped; the feed tells of each."""
     made = shop.made("/v1/schedules", **asked, times=3)
@@ -84,7 +90,7 @@ def test_what_a_schedule_is_refused_for(shop: App, asked: dict[str, Any]) -> Non
 
 
 def test_a_planned_payment(shop: App, house: House) -> None:
-    """R13: charged on its day, moved and cancelled before it; batches take none."""
+    """R13, C2: charged on its day, moved before it, or cancelled, which forgets its card; batches take none."""
     shop.bill("C-1", {"A": 500, "B": 300})
     day = today(house) + 2 * DAY
     said = shop.by_card(500, invoices=["A"], run_on=day.isoformat())
@@ -96,8 +102,11 @@ def test_a_planned_payment(shop: App, house: House) -> None:
     assert shop.made(f"{at}/move", run_on=(day + DAY).isoformat())["run_on"] == (day + DAY).isoformat()
     assert fields_of(shop.post(f"{at}/move", run_on="2020-01-01")) == ["run_on"]
     assert fields_of(shop.post(f"{at}/move", run_on="soon")) == ["run_on"]
-    other = shop.made("/v1/payments", **shop.by_card(300, invoices=["B"], run_on=day.isoformat()))["id"]
+    by_other = shop.by_card(300, invoices=["B"], run_on=day.isoformat())
+    other = shop.made("/v1/payments", **by_other)["id"]
+    assert numbers_kept(house, by_other["card_token"]) == 1
     assert shop.made(f"/v1/payments/{other}/cancel", **WHY)["state"] == "cancelled"
+    assert numbers_kept(house, by_other["card_token"]) == 0
     until_day(house, day + DAY)
     house.work()
     assert shop.get(at).json()["state"] == "posted"

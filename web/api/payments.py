@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from books import answers as kept_answers
-from books import lists, plans, proposals, refund
+from books import lists, plans, proposals, refund, views
 from books import void as voiding
 from books.api_keys import ApiKey
 from rules.errors import Fault, NotFound, RequestRefused, shown
@@ -161,6 +161,8 @@ def cancel(
     def make(conn: Connection, now: datetime) -> Made:
         lists.payment(conn, payment_id, key.customer_id)
         cancelled = voiding.cancel(conn, payment_id, reason, now, key.by)
+        if cancelled and (token := views.card_of_its_own(conn, payment_id)):
+            at.vault.drop_keys(conn, [token])
         return Made(200 if cancelled else 202, answers.payment(lists.payment(conn, payment_id)))
 
     return write(at, request, key, idempotency_key, body, make)
