@@ -146,6 +146,8 @@ def _why_left(entry: Element, parts: list[Element], minor: int, currency: str) -
         return None
     if not minor:
         return "has a currency or an amount that is not known here"
+    if (count := _told_to_be(entry)) > 1 and count != len(parts):
+        return f"is a collective entry of {count:,} transactions, of which {len(parts):,} are told"
     if any(_text(part, "CdtDbtInd") == "DBIT" for part in parts):
         return "has debits among its parts"
     if parts and (sum(found := [_part_amount(part, minor, parts) for part in parts]) != minor or not all(found)):
@@ -153,6 +155,11 @@ def _why_left(entry: Element, parts: list[Element], minor: int, currency: str) -
     if any(_amount(part, path)[1] not in {"", currency} for part in parts for path in _PART_AMOUNTS):
         return "has a part in another currency"
     return None
+
+
+def _told_to_be(entry: Element) -> int:
+    """How many transactions the bank says there are in an entry; statements mostly leave them to the notification."""
+    return sum(int(said) for said in _texts(entry, "NtryDtls/Btch/NbOfTxs") if said.isdecimal() and len(said) < 16)
 
 
 _PART_AMOUNTS: Final = ("Amt", "AmtDtls/TxAmt/Amt")

@@ -25,14 +25,14 @@ TEXT_MAX: Final = 2_000
 
 _INVOICE: Final = r"INVOICES?|INVS?|BILL|RECHNUNG|RECHNUNGEN|RECHNUNGSNR|RNR|FACTURE|FACTURA|FAKTURA"
 _CUSTOMER: Final = r"CUSTOMER|CUST|CLIENT|KUNDE|KUNDENNR|KDNR"
-_NUMBER_WORD: Final = r"(?:\s*(?:NOS?|NRS?|NUM|NUMBERS?)\b)?[\s.:#]*"
-_WORD: Final = r"[^\s,;:+&()#/\\]*[0-9][^\s,;:+&()#/\\]*"
-_WHOLE: Final = r"[^\s,;+&]*[0-9][^\s,;+&]*"  # of 2026/7 neither 2026 nor 7 is the number that was named
+_NUMBER_WORD: Final = r"(?:\s*(?:NOS?|NRS?|NUM|NUMBERS?)\b)?[\s.:#]*+"  # possessive, as below: no text takes long
+_WORD: Final = r"[^\s,;:+&()#/\\0-9]*+[0-9][^\s,;:+&()#/\\]*"
+_WHOLE: Final = r"[^\s,;+&0-9]*+[0-9][^\s,;+&]*"  # of 2026/7 neither 2026 nor 7 is the number that was named
 _LISTED: Final = re.compile(
     rf"\b({_INVOICE}){_NUMBER_WORD}({_WHOLE}(?:(?:\s*(?:[,;+&]|\bAND\b|\bUND\b))+\s*{_WHOLE})*)", re.IGNORECASE
 )
 _NAMED: Final = re.compile(rf"\b(?:{_CUSTOMER}){_NUMBER_WORD}({_WHOLE})", re.IGNORECASE)
-_WORDS: Final = re.compile(_WORD)
+_WORDS: Final = re.compile(rf"(?<![^\s,;:+&()#/\\]){_WORD}")
 _WHOLES: Final = re.compile(_WHOLE)
 _CREDITOR_REFERENCE: Final = re.compile(r"RF[0-9]{2}(.+)")  # ISO 11649: two check digits, then our own reference
 

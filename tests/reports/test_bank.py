@@ -163,6 +163,16 @@ def test_debits_and_what_is_not_booked(tmp_path: Path) -> None:
     assert (file.received, file.left, dict(file.passed_over)) == ((), (), {"debits": 1, "not booked yet": 1})
 
 
+def test_a_batch_whose_transactions_are_not_told(tmp_path: Path) -> None:
+    """A statement's collective entry is not one payment: its notification has the many, and money would count twice."""
+    whole = entry(parts=[("100.00", "T-1"), ("25.50", "T-2")])
+    batch = "<NtryDtls><Btch><NbOfTxs>2</NbOfTxs></Btch>"
+    assert len(read(tmp_path, camt([whole.replace("<NtryDtls>", batch)])).received) == 2
+    told = whole[: whole.index("<TxDtls>")] + whole[whole.index("</NtryDtls>") :]
+    file = read(tmp_path, camt([told.replace("<NtryDtls>", batch)]))
+    assert (file.received, left(file)) == ((), [(1, "is a collective entry of 2 transactions, of which 0 are told")])
+
+
 def test_a_batch_of_transactions(tmp_path: Path) -> None:
     """A collective entry comes apart into its transactions, never into more than it is."""
     whole = entry(parts=[("100.00", "T-1"), ("25.50", "T-2")])
