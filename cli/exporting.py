@@ -71,7 +71,8 @@ def export(
 @contextmanager
 def _appearing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its name when it is whole; its owner alone may read it."""
-    if not os.access(path.parent, os.W_OK):
+    special = path.exists() and not path.is_file()  # such as /dev/null, which must not become a file
+    if special or not os.access(path.parent, os.W_OK):
         raise DefrayError(f"The file {path} cannot be written.", "Name another, in a folder of yours.")
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
@@ -175,6 +176,14 @@ def test_numbers_that_quickbooks_cannot_write(desk: Desk) -> None:
     desk.house.bill("Ж-1", {"A": 100})
     said = desk.run("export", "invoices", "--format", "quickbooks")
     assert (said.exit_code, "Export csv instead" in said.stderr) == (1, True)
+
+
+def test_what_is_no_file_is_not_replaced(desk: Desk, tmp_path: Path) -> None:
+    """A pipe or a device, such as /dev/null, stays what it is."""
+    os.mkfifo(tmp_path / "pipe")
+    said = desk.run("export", "customers", "-o", tmp_path / "pipe")
+    assert (said.exit_code, "cannot be written" in said.stderr) == (1, True)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_nothing_is_written_while_exporting(desk: Desk) -> None:
