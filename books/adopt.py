@@ -39,12 +39,14 @@ _WAITING: Final = """
     p.gateway = r.gateway AND p.currency = l.currency AND p.total_minor = l.amount_minor
     AND p.state IN ('requested', 'retrying')"""
 # One waiting payment for the charge, and one charge for the payment: else a person must say which is whose. A charge
-# that is older than the payment counts, too: the payment may be that one, asked for again after the restore.
+# that is older than the payment counts, too: the payment may be that one, asked for again after the restore. So does a
+# payment planned for a later day than the charge's, anywhere on earth: it may have been moved since.
 _PAIRS: Final = text(f"""
     WITH pairs AS (
         SELECT l.line, l.amount_minor, l.currency, p.id AS payment_id,
                count(*) OVER (PARTITION BY l.id) AS payments, count(*) OVER (PARTITION BY p.id) AS charges,
-               p.recorded_at <= l.at + CAST(:clocks AS interval) AS in_time
+               p.recorded_at <= l.at + CAST(:clocks AS interval)
+               AND (p.run_on IS NULL OR p.run_on <= l.at AT TIME ZONE 'UTC' + interval '14 hours') AS in_time
         FROM report_lines l JOIN reports r ON r.id = l.report_id JOIN payments p ON {_WAITING}
         WHERE l.report_id = :report AND l.finding = 'missing_here' AND l.kind = 'sale' AND l.applied_at IS NULL
           AND {_OURS} AND p.next_step = 'charge'

@@ -237,6 +237,20 @@ def test_a_charge_that_may_be_another_ones_is_no_pair(house: House) -> None:
             assert [(one.line, one.payment_id) for one in adopt.pairs(conn, report)] == pairs
 
 
+def test_a_charge_is_no_pair_of_a_payment_for_a_later_day(house: House) -> None:
+    """E7: what is planned for a day to come was hardly charged before it; on its day it may have been."""
+    house.bill("C-1", {"A": 1000})
+    with house.context.transaction() as (_, now):
+        day = house.context.terms.today(now) + timedelta(days=2)
+    payment = house.pay(1000, card(), run_on=day.isoformat())
+    for number, at, pairs in (1, now, []), (2, now + timedelta(days=3), [payment]):
+        with house.context.transaction() as (conn, _):
+            line = ReportLine(1, Kind.SALE, State.SETTLED, 1000, "USD", at, REFERENCE_MIN + number, f"ch_{number}")
+            source = Source("stripe", str(number), "report.csv", None, None, timedelta(hours=1), timedelta(0))
+            report = reconcile.read(conn, source, [line], at, "sue").report_id
+            assert [one.payment_id for one in adopt.pairs(conn, report)] == pairs
+
+
 def take_in_refund(house: House, conn: Connection, payment: int, amount: int, now: datetime) -> None:
     """The gateway's report has a refund of this payment that nobody here knows."""
     lines = [ReportLine(1, Kind.REFUND, State.SETTLED, amount, "USD", now, None, "re_1")]
