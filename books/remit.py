@@ -1,13 +1,15 @@
-"""What the books know of the words and amounts in a bank's file; reads only."""
+"""What the books know of the words and amounts in a bank's file; writes nothing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from rules.errors import MoveRefused
 from rules.remittance import Known, Owed
 
 # Materialized: both are found by the index of numbers, whatever the planner believes of a long list.
@@ -39,6 +41,22 @@ _OWING: Final = text("""
 _RECORDED: Final = text("""
     SELECT p.idempotency_key, c.number AS customer FROM payments p JOIN customers c ON c.id = p.customer_id
     WHERE p.caller = :caller AND p.idempotency_key = ANY(CAST(:keys AS text[]))""")
+
+
+# Of two files at once each might see the same invoice unpaid, and by its amount take an item for it.
+_ALONE_NOW: Final = text("SELECT pg_try_advisory_lock(hashtextextended('defray remittances import', 0))")
+_NOT_ALONE: Final = text("SELECT pg_advisory_unlock(hashtextextended('defray remittances import', 0))")
+
+
+@contextmanager
+def alone(conn: Connection) -> Iterator[None]:
+    """Be the only one who imports a bank's file, until the block ends. Raises MoveRefused."""
+    if not conn.execute(_ALONE_NOW).scalar_one():
+        raise MoveRefused("Another import of a bank's file is under way.", "Wait until it has ended.")
+    try:
+        yield
+    finally:
+        conn.execute(_NOT_ALONE)
 
 
 def known(conn: Connection, words: Collection[str], amounts: Collection[tuple[str, int]]) -> Known:

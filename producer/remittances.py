@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -19,7 +20,7 @@ from rules import remittance
 from rules.cards import looks_like_card_number
 from rules.errors import Fault
 from rules.redaction import redact_text
-from rules.remittance import Left, Match
+from rules.remittance import BankFile, Left, Match
 from rules.texts import check_text
 
 _NOTES_MAX: Final = 500
@@ -66,9 +67,31 @@ def import_remittances(
 ) -> RemittanceReceipt:
     """Record what is sure. The same file again, or an item again in another file, changes nothing (R15).
 
-    Raises DefrayError where the file is none of a bank, or a damaged one: then nothing was recorded.
+    Raises DefrayError where the file is none of a bank, or a damaged one, MoveRefused while another is imported: then
+    nothing was recorded.
     """
     said = bank.read(path)
+    with nullcontext() if preview else _alone(engine):
+        return _recorded(engine, producer, path, said, caller=caller, by=by, by_amount=by_amount, preview=preview)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn, remit.alone(conn):
+        yield
+
+
+def _recorded(
+    engine: Engine,
+    producer: Producer,
+    path: Path,
+    said: BankFile,
+    *,
+    caller: str,
+    by: str,
+    by_amount: bool,
+    preview: bool,
+) -> RemittanceReceipt:
     with snapshot(engine).begin() as conn:
         before = remit.recorded(conn, caller, [one.key for one in said.received])
         words = {word for one in said.received for word in remittance.words(one)}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from books import remit
 from tests.cli.conftest import Desk
 from tests.reports.bank_files import bai2, camt, entry
 
@@ -71,6 +72,19 @@ def test_what_is_under_way_is_not_paid_by_amount(owed: Desk, tmp_path: Path) -> 
     assert "no invoice alone has its amount" in left["why"]
     owed.house.cancel(waiting)
     assert owed.ask("import", "remittances", path)["recorded"] == 1
+
+
+def test_one_file_at_a_time(owed: Desk, tmp_path: Path) -> None:
+    """R1: two files at once might both pay the invoice that alone has their items' amount; a preview may be beside."""
+    path = tmp_path / "lockbox.bai"
+    path.write_text(bai2(["16,116,4000,0,B-9,1003,NO WORD/"]))
+    with owed.house.engine.connect() as conn, remit.alone(conn):
+        said = owed.run("import", "remittances", path)
+        assert (said.exit_code, "Another import of a bank's file is under way" in said.stderr) == (1, True)
+        assert owed.ask("import", "remittances", path, "--preview")["recorded"] == 0
+    assert owed.ask("import", "remittances", path)["recorded"] == 1
+    path.write_text(bai2(["16,116,4000,0,B-10,1004,NO WORD/"]))
+    assert owed.ask("import", "remittances", path, code=1)["recorded"] == 0
 
 
 def test_what_was_left_is_taken_later(owed: Desk, tmp_path: Path) -> None:
