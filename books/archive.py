@@ -7,7 +7,8 @@ looks). What keeps a charge from being made twice stays for good: gateway transa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -66,12 +67,18 @@ class Chunk:
 
 
 _LOCK = text("SELECT pg_try_advisory_lock(:number)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:number)")
 
 
-def alone(conn: Connection) -> None:
-    """Be the only one who archives, until the connection ends. Raises MoveRefused."""
+@contextmanager
+def alone(conn: Connection) -> Iterator[None]:
+    """Be the only one who archives, until the block ends. Raises MoveRefused."""
     if not conn.execute(_LOCK, {"number": _ALONE}).scalar_one():
         raise MoveRefused("Another `defray archive` is under way.", "Wait until it has ended.")
+    try:
+        yield
+    finally:
+        conn.execute(_UNLOCK, {"number": _ALONE})
 
 
 # ---- what may go ----------------------------------------------------------------------------------------------------

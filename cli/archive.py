@@ -123,12 +123,8 @@ def alone(at: Office) -> Iterator[None]:
     """Hold the lock of the connection until the block ends; nothing else is done with it."""
     from books import archive
 
-    with at.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        archive.alone(conn)
-        try:
-            yield
-        finally:
-            conn.invalidate()  # back in the pool it would still hold the lock
+    with at.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn, archive.alone(conn):
+        yield
 
 
 def _go_on(at: Office, by: str) -> Iterator[str]:

@@ -280,10 +280,8 @@ _WAITING = f"{_OTHERS} AND wait_event_type = 'Lock'"
 
 def test_one_at_a_time(desk: Desk, tmp_path: Path) -> None:
     """A second archive beside the first is refused."""
-    with desk.house.engine.connect() as conn:
-        archive.alone(conn)
+    with desk.house.engine.connect() as conn, archive.alone(conn):
         said = desk.run("archive", "--older-than", "400d", "--to", tmp_path)
-        conn.invalidate()
     assert (said.exit_code, "Another `defray archive` is under way" in said.stderr) == (1, True)
 
 
