@@ -370,10 +370,7 @@ def test_erased_in_archives(desk: Desk, shop: App, tmp_path: Path) -> None:
     assert roads <= in_files(folder)
     ids = [row["id"] for path in sorted(folder.glob("ev*.gz")) for row in archive_files.read(path)]
 
-    with (
-        house.engine.connect() as conn,
-        archive.alone(conn),
-    ):  # another archive is being made, whose files would hold it still
+    with house.engine.connect() as conn, archive.alone(conn):  # another is being made, whose files would hold it still
         assert desk.run("erase", "C-1", "--reason", "asked", "--yes").exit_code == 1
     assert "customers.name" in canaries(house)
     said = desk.ask("erase", "C-1", "--reason", "asked", "--yes")
