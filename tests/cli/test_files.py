@@ -62,6 +62,18 @@ def test_bad_rows_are_told_by_line(desk: Desk, tmp_path: Path) -> None:
     assert "0 invoices recorded, 2 known before, 1 refused." in known.stdout
 
 
+def test_nothing_in_a_cell_is_a_command(desk: Desk, tmp_path: Path) -> None:
+    """What COPY would take for an end, for nothing or for an escape is text as any other, whatever ends the lines."""
+    names = ["\\.", "\\N", "\\", "a\\tb\\n", "\\x00", "it's $1 %s {}", "a b\\", "Ё" * 200]
+    for end in ("\r", "\r\n"):
+        path = tmp_path / "customers.csv"
+        cells = [f'C{place},"{name}"' for place, name in enumerate(names)]
+        path.write_bytes(b"\xef\xbb\xbf" + end.join(["number,name", *cells]).encode())
+        desk.ask("import", "customers", path)
+        assert [row.name for row in desk.house.rows("SELECT name FROM customers ORDER BY number")] == names
+        names.reverse()
+
+
 def test_columns_are_mapped_and_dates_read(desk: Desk, tmp_path: Path) -> None:
     """Columns of another name are mapped, and dates are read in the order that is named; else both are errors."""
     desk.run("import", "customers", written(tmp_path, "customers.csv", CUSTOMERS))
