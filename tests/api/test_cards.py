@@ -14,6 +14,7 @@ from producer import Producer
 from settings import Settings
 from tests.api.conftest import CARD, VISA, App, fields_of, problem
 from tests.api.test_docs import listening
+from tests.canary.search import found
 from tests.flows.house import House
 
 CODE = CARD["security_code"]
@@ -104,12 +105,12 @@ def test_nothing_tells_the_number(
     }
     for name, answer in answers.items():
         assert VISA not in answer.text, name
-        assert "token" in answer.json() or CODE not in answer.text, name
+        assert found(answer.content, [CODE]) == [], name
         assert VISA not in str(answer.headers), name
     written = log.getvalue()
     assert "POST /v1/cards" in written
     assert "ZeroDivisionError" in written
-    assert not [line for line in written.splitlines() if VISA in line or spaced in line or CODE in line]
+    assert not [line for line in written.splitlines() if spaced in line or found(line.encode(), [VISA, CODE])]
     with house.engine.connect() as conn:
         for table in conn.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all():
             rows = conn.execute(text(f'SELECT CAST(t AS text) FROM "{table}" AS t')).scalars().all()

@@ -8,8 +8,9 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from books import claim, clock
 from books.bill import Kept, NewCustomer, NewInvoice, record_customers, record_invoices
@@ -52,6 +53,10 @@ def _goes_wrong(built: Stage, seed: int) -> bool:
     try:
         return not all(ran.is_serial for ran in rounds(built, seed, 1))
     except (RuntimeError, IntegrityError):
+        return True
+    except OperationalError as error:
+        if not isinstance(error.orig, DeadlockDetected):
+            raise
         return True
 
 
