@@ -58,12 +58,67 @@ NOT_RUN: Final = {
 }
 """What no test runs, each with the reason."""
 
+SPOKEN_RUN_BY: Final = {
+    "make run": "tests/local/test_everything.py::test_up_until_ctrl_c",
+    "make run ONCE=1": "tests/cli/test_main_job.py",
+    "make test": "tests/local/test_setup.py::test_make_test_is_every_check",
+    "make docs": "tests/docs/test_site.py::test_make_docs_is_strict",
+    "make secrets": "tests/local/test_compose.py::test_secrets_used_are_defined_and_drawn",
+    "make clean": "tests/local/test_up.py",
+    "make simulate": "tests/simulation/test_simulation.py::test_every_rule_holds_whatever_happens",
+    "make simulate-bugs": "tests/simulation/test_simulation.py::test_a_deliberate_bug_is_found",
+    "make race": "tests/concurrency/test_serial.py::test_at_once_is_as_one_by_one",
+    "make chaos": "tests/chaos/test_chaos.py::test_short_seeds",
+    "make fuzz": "tests/fuzz/test_corpus.py::test_what_was_found_before",
+    "python -m cli.manual": "tests/cli/test_command.py::test_the_manual_is_up_to_date",
+    "python -m docs.api": "tests/api/test_docs.py::test_the_page_is_up_to_date",
+    "python -m docs.errors": "tests/docs/test_site.py::test_the_page_of_errors_is_up_to_date",
+    "python -m docs.events": "tests/webhooks/test_api.py",
+    "python -m docs.gateways": "tests/gateways/test_registry.py::test_table_of_all",
+    "python -m docs.states": "tests/rules/test_states.py::test_the_drawing_in_the_docs_is_made_from_the_table",
+    "python -m settings": "tests/test_settings.py::test_documentation_is_up_to_date",
+    "python -m sandbox": "tests/sandbox/test_sandbox_books.py",
+    "python -m web": "tests/web/test_process.py::test_ends_while_somebody_follows",
+    "python -m worker.flower": "tests/faults/test_compose_processes.py::test_commands_of_the_compose_file",
+    "celery -A worker.app": "tests/faults/test_compose_processes.py::test_commands_of_the_compose_file",
+}
+"""Which test runs what prose tells somebody to type on any page, or the same for a shorter time; `defray` apart."""
+
+SPOKEN_NOT_RUN: Final = {
+    "make prove": "takes an hour; it is three others, each of which has a test",
+    "make soak": "takes an hour; test_chaos.py has the same load and faults for seconds",
+    "make bench": "measures, for minutes, and asks the package index for the peers",
+    "make bounds": "takes minutes, and asks the package index",
+    "make lock": "asks the package index; test_setup.py holds the locks to pyproject.toml",
+    "make audit-packages": "asks PyPI",
+    ".venv-bench/bin/python": "measures, and needs the peers that `make bench` installs",
+    "python bench/": "measures",
+    "python -m docs.console_shots": "takes pictures for the pages, which nothing compares",
+    "python -m tests.released": "writes the record of a release; test_released.py reads it",
+    ".venv/bin/python -m http.server": "is Python's own",
+    "celery -A worker.app inspect ping": "is Celery's own; the health checks of the compose file ask the same",
+    "git grep": "is git's own",
+    "docker compose": "needs Docker; test_compose_processes.py starts the same commands as plain processes",
+    "kubectl": "needs a cluster; test_kubernetes.py checks the manifests by their schema",
+    "systemctl": "needs systemd as the first process; test_systemd.py checks the units",
+    "pip install": "asks the package index; test_wheel.py installs without",
+    "pipx install": "asks the package index",
+    "uv tool install": "asks the package index",
+    "python3 -m venv /opt/defray": "asks the package index; test_wheel.py makes one elsewhere",
+}
+"""What no test runs of that, each with the reason."""
+
 SHELLS: Final = {"", "console", "sh", "bash", "shell"}
 PROGRAMS: Final = re.compile(
     r"(?:\S*/)?(?:make|defray|curl|python3?|pip|pipx|uv|docker|kubectl|helm|systemctl|journalctl|celery|psql|pg_\w+|createdb|"
     r"redis-cli|valkey-cli|git|export|printf|echo|cat|cp|mv|rm|mkdir|install|sudo|apt-get|dnf)(?: |$)|\w+=\$\("
 )
 """How a line of a block begins that somebody types; in a block of the console, `$ ` says so."""
+
+TYPED: Final = re.compile(
+    r"""(?:\b(?:run|ask|command)\((?:\w+,\s*)?|[=(\[]\s?[(\[]|"cli",\s*|defray,\s*\[)"([a-z-]+)"(?:,\s*"([a-z-]+)")?"""
+)
+"""How a test types a verb of `defray`: a command of one or two words."""
 
 SUFFIX: Final = re.compile(r"\.(py|md|yml|yaml|toml|json|txt|csv|html|css|js|sql|service)$")
 
@@ -99,6 +154,12 @@ class Typed:
         return places[max(found, key=lambda key: len(key[1]))] if found else None
 
 
+def listed(line: str, places: dict[str, str]) -> str | None:
+    """What a table says of a command of prose; the longest beginning counts."""
+    found = [begins for begins in places if line.startswith(begins)]
+    return places[max(found, key=len)] if found else None
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(PROJECT).as_posix()
 
@@ -128,6 +189,14 @@ def spans(page: Path) -> Iterator[str]:
         yield " ".join(found[2].split())
 
 
+SPOKEN: Final = sorted(
+    {
+        span
+        for page in PAGES
+        for span in spans(page)
+        if PROGRAMS.match(span) and " " in span and not re.match(r"(?:\S*/)?defray ", span)
+    }
+)
 EVERY: Final = [command for page in PAGES for command in typed(page)]
 
 
@@ -169,12 +238,40 @@ def test_every_command_is_run(command: Typed) -> None:
     )
 
 
+def test_every_command_of_prose_is_run() -> None:
+    """What a sentence tells somebody to type is run by a named test, too, or has a reason why not."""
+    assert [line for line in SPOKEN if not (listed(line, SPOKEN_RUN_BY) or listed(line, SPOKEN_NOT_RUN))] == []
+
+
+def test_every_verb_is_typed() -> None:
+    """Each verb of `defray` is typed by a test: no page can name one that none runs."""
+    tests = "\n".join(path.read_text() for path in (PROJECT / "tests").rglob("*.py"))
+    typed_there = set(TYPED.findall(tests))
+    pages = [words_of(one.line) for one in EVERY if one.listed_in(RUN_BY) and "defray " in one.line]
+    typed_there |= {(words[0], words[1] if len(words) > 1 else "") for words in pages}
+    known = typed_there | {(first, "") for first, _ in typed_there}
+    assert [verb for verb in verbs(defray) if (*verb, "")[:2] not in known] == []
+
+
+def verbs(group: click.Group, *before: str) -> Iterator[tuple[str, ...]]:
+    """Each verb that does something, in its words; a name that stands for an argument is none."""
+    for name, command in group.commands.items():
+        words = (*before, name) if name.islower() else before
+        if isinstance(command, click.Group):
+            yield from verbs(command, *words)
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield words
+
+
 def test_the_tables_are_up_to_date() -> None:
     """Each row of the tables is of a command that is there, and each test that is named exists."""
     for table_ in (RUN_BY, NOT_RUN):
         for page, begins in table_:
             assert any(one.page == page and one.line.startswith(begins) for one in EVERY), (page, begins)
-    for place in RUN_BY.values():
+    for begins in (*SPOKEN_RUN_BY, *SPOKEN_NOT_RUN):
+        assert any(line.startswith(begins) for line in SPOKEN), begins
+    assert not {*SPOKEN_RUN_BY} & {*SPOKEN_NOT_RUN}
+    for place in (*RUN_BY.values(), *SPOKEN_RUN_BY.values()):
         file, _, test = place.partition("::")
         assert f"def {test}" in (PROJECT / file).read_text() if test else (PROJECT / file).is_file(), place
 

@@ -174,8 +174,9 @@ def test_security(desk: Desk) -> None:
     """C1: a new key takes the old one's place, and the old one goes a minute later."""
     desk.house.bill("C-1", {"A": 500})
     desk.house.pay(500, card())
-    Session("docs/security.md", desk).type(
-        {"defray vault retire": lambda: settle(desk)}, {"defray vault retire": "y\n"}
-    )
+    here = {"/etc/defray/keys.json": desk.environment["DEFRAY_KEY_FILE"]}
+    minute_later = {"defray vault retire": lambda: settle(desk)}
+    Session("docs/security.md", desk, here).type(minute_later, {"defray vault retire": "y\n"})
+    assert sorted(key["state"] for key in desk.ask("vault", "status")["keys"]) == ["current", "retired"]
     desk.house.work()
     assert desk.house.invoices() == {"A": ("paid", 0)}
