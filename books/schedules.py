@@ -169,6 +169,8 @@ ALL = text(f"{_SCHEDULE} WHERE s.id > :after ORDER BY s.id LIMIT :most")
 OF_CUSTOMER = text(f"""
     {_SCHEDULE} WHERE (s.customer_id, s.id) > (:customer_id, :after) AND s.customer_id <= :customer_id
     ORDER BY s.customer_id, s.id LIMIT :most""")
+OPEN_FIRST = text(f"""
+    {_SCHEDULE} WHERE s.customer_id = :customer_id ORDER BY s.state = 'ended', s.id LIMIT :most""")
 RUNS = text("""
     SELECT due_on, outcome, why, payment_id, at FROM schedule_runs WHERE schedule_id = :id
     ORDER BY due_on DESC LIMIT :most""")
@@ -186,6 +188,12 @@ def some(conn: Connection, page: Page, customer_id: int | None = None) -> list[S
     """All schedules, or a customer's, in the order in which they were made."""
     asked = {"after": page.after, "most": page.limit, "customer_id": customer_id}
     return [Schedule(**row._mapping) for row in conn.execute(ALL if customer_id is None else OF_CUSTOMER, asked)]
+
+
+def of_customer(conn: Connection, customer_id: int, most: int) -> list[Schedule]:
+    """A customer's, those that have not ended first: however many have, what goes on can be stopped."""
+    asked = {"customer_id": customer_id, "most": most}
+    return [Schedule(**row._mapping) for row in conn.execute(OPEN_FIRST, asked)]
 
 
 def runs(conn: Connection, schedule_id: int, most: int = _RUNS_SHOWN) -> list[Run]:
@@ -276,7 +284,7 @@ _RUN = text("""
     VALUES (:id, :due_on, :outcome, :why, :payment_id, :now, :by)""")
 _PUT_OFF = text("UPDATE schedules SET due_at = :until WHERE id = :id AND due_at IS NOT NULL")
 # The same card kept again has another token (books.kept_cards.keep).
-_CARD_BY_NOW = text("""
+CARD_BY_NOW = text("""
     SELECT n.token FROM kept_cards k
     JOIN kept_cards n ON n.customer_id = k.customer_id AND n.fingerprint = k.fingerprint
     WHERE k.token = :token AND n.removed_at IS NULL""")
@@ -336,7 +344,7 @@ def prepare(conn: Connection, schedule_id: int, zone: tzinfo, now: datetime) -> 
     if not amount_minor:
         _pass_over(conn, row, found.run_on, "nothing was owed", zone, now, BY)
         return None
-    renewed = conn.execute(_CARD_BY_NOW, {"token": row.card_token}).scalar_one_or_none()
+    renewed = conn.execute(CARD_BY_NOW, {"token": row.card_token}).scalar_one_or_none()
     request = PaymentRequest(
         idempotency_key=f"{row.id} {found.run_on.isoformat()}",
         customer=row.customer,

@@ -30,6 +30,8 @@ QUESTIONS: Final[dict[str, tuple[TextClause, dict[str, Any]]]] = {
     "one": (schedules.ONE, {"id": 7, "only": None}),
     "all": (schedules.ALL, PAGE),
     "of a customer": (schedules.OF_CUSTOMER, {**PAGE, "customer_id": 7}),
+    "of a customer, in the console": (schedules.OPEN_FIRST, {"customer_id": 7, "most": 50}),
+    "card by now": (schedules.CARD_BY_NOW, {"token": "card_7"}),
     "runs": (schedules.RUNS, {"id": 7, "most": 24}),
     "hold": (holds.OF, {"customer_id": 7, "now": "2026-01-01T00:00:00Z"}),
 }

@@ -352,6 +352,10 @@ def test_pause_resume_skip_and_stop(house: House) -> None:
     assert tick(house) == "no schedule is due"
     assert scheduled(house) == []
     assert told(house, "schedule.") == ["created", "skipped", "paused", "resumed", "ended"]
+    goes_on = make(house, str(house.row("SELECT token FROM kept_cards").token), idempotency_key="t")
+    with house.engine.connect() as conn:
+        customer = conn.execute(text("SELECT customer_id FROM schedules WHERE id = :id"), {"id": schedule}).scalar_one()
+        assert [one.id for one in schedules.of_customer(conn, customer, 1)] == [goes_on]
 
 
 def test_a_resumed_schedule_runs_no_date_twice(house: House) -> None:

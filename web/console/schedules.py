@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from books import account, holds, kept_cards, schedules
-from books.lists import Page
 from papers import schedules as words
 from rules.errors import Fault, KeyReused, MoveRefused, NotFound, RequestRefused
 from rules.money import EXPONENTS
@@ -143,7 +142,7 @@ def _shown(
     with at.reading() as (conn, now):
         customer = account.customer(conn, customer_id)
         standing = holds.of_customer(conn, customer_id, now)
-        known = schedules.some(conn, Page(0, SHOWN), customer_id)
+        known = schedules.of_customer(conn, customer_id, SHOWN)
         runs: dict[int, list[Any]] = {one.id: schedules.runs(conn, one.id, RUNS_SHOWN) for one in known}
         cards = kept_cards.of_customer(conn, customer_id)
         owed = [one.currency for one in account.balances(conn, customer_id, at.today(now)) if one.due_minor]
