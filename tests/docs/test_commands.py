@@ -46,6 +46,8 @@ RUN_BY: Final = {
     ("docs/api.md", "CARD=$(curl"): "tests/api/test_docs.py::test_quick_start",
     ("docs/api.md", "curl -sN"): "tests/api/test_progress.py",
     ("docs/api.md", "curl"): "tests/api/test_docs.py::test_quick_start",
+    ("sandbox/README.md", "python -m sandbox"): "tests/docs/test_sessions.py::test_sandbox",
+    ("sandbox/README.md", "curl"): "tests/docs/test_sessions.py::test_sandbox",
     ("docs/package.md", "/opt/defray/bin/defray --version"): "tests/package/test_wheel.py::test_the_command",
 }
 """Which test runs what begins like this on a page, itself or the same thing."""

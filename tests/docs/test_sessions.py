@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from typing import Final
 
 import pytest
 
+from sandbox import client
 from sandbox.client import SandboxProcess, close
 from tests.cli.conftest import Desk, desk
 from tests.cli.test_quarantine import report
-from tests.docs.test_commands import PROJECT, blocks
+from tests.docs.test_commands import EVERY, PROJECT, blocks
 from tests.flows.conftest import house, sandbox, sandbox_process
 from tests.flows.house import all_at, build, card, settings_for
 from tests.vault.test_rotation import settle
@@ -180,3 +182,20 @@ def test_security(desk: Desk) -> None:
     assert sorted(key["state"] for key in desk.ask("vault", "status")["keys"]) == ["current", "retired"]
     desk.house.work()
     assert desk.house.invoices() == {"A": ("paid", 0)}
+
+
+def test_sandbox(tmp_path: Path) -> None:
+    """The sandbox starts with the options that its README names, and the first sale by hand is approved and counted."""
+    if not shutil.which("curl"):
+        pytest.skip("no curl")
+    _, start, sale, charges = (one.line for one in EVERY if one.page == "sandbox/README.md")
+    options = dict(re.findall(r"--([a-z-]+)(?: (\w\S*))?", start))
+    port, state = options.pop("port"), tmp_path / options.pop("state")
+    more: dict[str, str | bool] = {name.replace("-", "_"): value or True for name, value in options.items()}
+    with client.start(0, (), state=state, **more) as started:
+        for command, says in ((sale, "RESULT=0&"), (charges, '"charged": 11850')):
+            here = command.replace(f"http://127.0.0.1:{port}", started.base_url)
+            assert here != command
+            done = subprocess.run(["sh", "-ec", here], capture_output=True, text=True, timeout=60, check=True)
+            assert says in done.stdout
+    assert state.exists()
