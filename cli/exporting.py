@@ -74,7 +74,7 @@ def _appearing(path: Path) -> Iterator[IO[bytes]]:
     special = path.exists() and not path.is_file()  # such as /dev/null, which must not become a file
     if special or not os.access(path.parent, os.W_OK):
         raise DefrayError(f"The file {path} cannot be written.", "Name another, in a folder of yours.")
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:40]}.", delete=False) as file:
         try:
             yield file
         except BaseException:

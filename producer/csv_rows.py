@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TextIO
 
 from rules.cards import looks_like_card_number
 from rules.errors import DefrayError, Fault, RequestRefused, shown
+from rules.redaction import redact_text
 
 LINE_MAX: Final = 1_000_000
 """Characters of one line; a longer one is no table."""
@@ -100,6 +101,11 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as reason:
         raise DefrayError(f"The file {path} cannot be read: {reason.strerror}.", "Name a readable file.") from None
+
+
+def label(path: Path) -> str:
+    """What the batch of a file is called: its name, as it may be kept and shown anywhere (C3)."""
+    return redact_text("".join(character if character.isprintable() else "\ufffd" for character in path.name))
 
 
 def open_table(

@@ -169,7 +169,7 @@ def import_payments(
     )
     receipt = producer.submit_rows(
         rows,
-        label=path.name,
+        label=csv_rows.label(path),
         caller=caller,
         idempotency_key=f"file:{content}",
         by=by,

@@ -110,7 +110,7 @@ def _recorded(
     if matches and not preview:
         receipt = producer.submit_rows(
             [Row(place, _asked(one)) for place, one in matches.items()],
-            label=path.name,
+            label=csv_rows.label(path),
             caller=caller,
             idempotency_key=f"file:{csv_rows.digest(path)}",
             by=by,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from cli import files as imports
+from producer import csv_rows
 from producer.files import FileOptions, import_customers
 from tests.cli.conftest import Desk
 
@@ -110,6 +112,19 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """It is one."""
         return True
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (b"\xff\x1b[2J\n.csv", "\ufffd\ufffd[2J\ufffd.csv"),
+        (b"4111111111111111.csv", "************1111.csv"),
+        ("Zahlungen März 20260302.csv".encode(), "Zahlungen März 20260302.csv"),
+    ],
+)
+def test_a_batch_is_called_as_its_file(name: bytes, label: str) -> None:
+    """C3: a file's name becomes its batch's, without what no database, terminal or log may have of it."""
+    assert csv_rows.label(Path("folder") / os.fsdecode(name)) == label
 
 
 def test_a_bar_on_a_terminal(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
