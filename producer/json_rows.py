@@ -69,11 +69,13 @@ class JsonLines:
 
     def _content(self, said: str) -> dict[str, str] | list[Fault]:
         try:
-            given = _DECODER.decode(said.strip())
+            return self._cells(_DECODER.decode(said.strip()))
         except json.JSONDecodeError as reason:
             return [Fault("row", "", f"no JSON: {reason.msg} at place {reason.pos + 1}", "Write one object a line")]
         except (_Unreadable, RecursionError) as reason:
             return [Fault("row", "", f"cannot be read: {shown(reason)}", "Write one object of plain texts a line")]
+
+    def _cells(self, given: object) -> dict[str, str] | list[Fault]:
         if not isinstance(given, dict):
             return [Fault("row", "", "no JSON object", 'Write one object a line, such as {"number": "C-1"}')]
         cells: dict[str, str] = {}

@@ -13,6 +13,7 @@ import pytest
 from cli import files as imports
 from producer import csv_rows
 from producer.files import FileOptions, import_customers
+from producer.json_rows import JsonLines
 from tests.cli.conftest import Desk
 
 CUSTOMERS = "number,name\nC-1,Ann\nC-2,Bob\n"
@@ -112,6 +113,15 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """It is one."""
         return True
+
+
+def test_however_deep_a_line_is(tmp_path: Path) -> None:
+    """What is nested too deeply to be read, or to be looked through for a card's number, is a bad row, no crash."""
+    lines = ['{"number": "C-1", "other": ' + "[" * deep + "]" * deep + "}\n" for deep in range(600, 1100)]
+    file = JsonLines(written(tmp_path, "customers.jsonl", "".join(lines)), {"number": ()}, {})
+    contents = [row.content for row in file.rows()]
+    assert len(contents) == len(lines)
+    assert contents[0] == {"number": "C-1"}
 
 
 @pytest.mark.parametrize(
