@@ -91,11 +91,18 @@ def test_from_a_restore_to_books_that_agree(desk: Desk, report: Path) -> None:
     [left] = [one for one in told["differences"] if one["finding"] == "missing_here" and one["became"] is None]
     which = ("adopt", told["report_id"], left["line"], "--reason", "asked the shop")
     assert desk.run(*which).exit_code == 2
-    for wrong in (("--payment", 1), ("--customer", "nobody"), ("--customer", "C-2", "--invoice", "none")):
+    for wrong in (
+        ("--payment", 1),
+        ("--refund-of", 1),
+        ("--customer", "nobody"),
+        ("--customer", "C-2", "--invoice", "none"),
+    ):
         assert desk.run(*which, *wrong).exit_code == 1
-    said = desk.ask(*which, "--customer", "C-2", "--invoice", "B", "--caller", "shop", "--key", "order-2")
+    which_request = ("--caller", "shop", "--key", "order-2", "--last-four", "1111")
+    said = desk.ask(*which, "--customer", "C-2", "--invoice", "B", *which_request)
     assert said["done"] == "posted"
     assert house.invoices("C-2") == {"B": ("paid", 0)}
+    assert house.rows("SELECT 1 FROM payments WHERE idempotency_key = 'order-2' AND card_last_four = '1111'")
     assert desk.run(*which, "--given-back").exit_code == 1
     desk.ask("quarantine", "release", "--reason", "done", "--anyway", "--yes")
     house.work()

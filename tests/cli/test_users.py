@@ -21,7 +21,8 @@ def kept(house: House, name: str) -> str:
 def test_somebody_from_first_to_last_day(desk: Desk) -> None:
     """Added with a role and limits, listed, given a new password, let in no more; each with who did it."""
     assert desk.ask("users", "list") == []
-    assert desk.ask("users", "add", "Sue", "--role", "supervisor", "--void-limit", 5000, given=f"{PASSWORD}\n") == {
+    limits = ("--void-limit", 5000, "--refund-limit", 300)
+    assert desk.ask("users", "add", "Sue", "--role", "supervisor", *limits, given=f"{PASSWORD}\n") == {
         "name": "sue",
         "role": "supervisor",
     }
@@ -30,7 +31,7 @@ def test_somebody_from_first_to_last_day(desk: Desk) -> None:
         "sue",
         "supervisor",
         5000,
-        None,
+        300,
         True,
     )
     assert passwords.verifies(PASSWORD, kept(desk.house, "sue"))
