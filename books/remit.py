@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from rules.errors import MoveRefused
-from rules.remittance import Known, Owed
+from rules.remittance import Check, Known, Owed
 
 # Materialized: both are found by the index of numbers, whatever the planner believes of a long list.
 _INVOICES: Final = text("""
@@ -38,6 +38,16 @@ _OWING: Final = text("""
     SELECT DISTINCT c.number, i.currency, i.balance_minor
     FROM customers c JOIN invoices i ON i.customer_id = c.id AND i.state = 'pending'
     WHERE c.id = ANY(CAST(:customers AS bigint[])) AND i.balance_minor = ANY(CAST(:amounts AS bigint[]))""")
+_CHECKS: Final = text("""
+    WITH asked AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:numbers AS text[]), CAST(:currencies AS text[]),
+                             CAST(:amounts AS bigint[])) AS a (customer, number, currency, amount_minor)
+    )
+    SELECT a.customer, a.number, a.currency, a.amount_minor, min(p.id) AS payment
+    FROM asked a JOIN customers c ON c.number = a.customer JOIN payments p ON p.customer_id = c.id
+    WHERE p.method = 'check' AND p.number = a.number AND p.currency = a.currency AND p.total_minor = a.amount_minor
+      AND p.state NOT IN ('cancelled', 'voided')
+    GROUP BY a.customer, a.number, a.currency, a.amount_minor""")
 _RECORDED: Final = text("""
     SELECT p.idempotency_key, c.number AS customer FROM payments p JOIN customers c ON c.id = p.customer_id
     WHERE p.caller = :caller AND p.idempotency_key = ANY(CAST(:keys AS text[]))""")
@@ -75,6 +85,13 @@ def known(conn: Connection, words: Collection[str], amounts: Collection[tuple[st
         {(row.currency, row.balance_minor): Owed(*row) for row in alone},
         frozenset((row.number, row.currency, row.balance_minor) for row in owing),
     )
+
+
+def checks(conn: Connection, asked: Collection[Check]) -> dict[Check, int]:
+    """Those of the checks that a payment came by, entered by hand or from a file, each with the payment."""
+    customers, numbers, currencies, amounts = ([one[part] for one in asked] for part in range(4))
+    values = {"customers": customers, "numbers": numbers, "currencies": currencies, "amounts": amounts}
+    return {Check(*row[:4]): row.payment for row in conn.execute(_CHECKS, values)}
 
 
 def recorded(conn: Connection, caller: str, keys: Collection[str]) -> dict[str, str]:

@@ -104,6 +104,9 @@ def _recorded(
         for one, of in zip(said.received, found, strict=True)
         if one.key not in before or one.key in twins or _is_anothers(of, before[one.key])
     ]
+    with snapshot(engine).begin() as conn:
+        checks = remit.checks(conn, [check for one in decided if (check := remittance.check_of(one))])
+    decided = remittance.each_check_once(decided, checks)
     matches = {one.received.place: one for one in decided if isinstance(one, Match)}
     left = [*said.left, *(one for one in decided if isinstance(one, Left))]
     recorded, batch_id = 0, None

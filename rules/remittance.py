@@ -129,6 +129,40 @@ class Match:
     how: How
 
 
+class Check(NamedTuple):
+    """A check of a customer: nobody writes two of one number over one sum."""
+
+    customer: str
+    number: str
+    currency: str
+    amount_minor: int
+
+
+def check_of(one: Match | Left) -> Check | None:
+    """The check by which it pays; None for anything else."""
+    if isinstance(one, Left) or one.received.number is None:
+        return None
+    return Check(one.customer, one.received.number, one.received.currency, one.received.amount_minor)
+
+
+def each_check_once(decided: Sequence[Match | Left], recorded: Mapping[Check, int]) -> list[Match | Left]:
+    """The same, but for checks that are payments already, or stand there twice under other references."""
+    counts = Counter(map(check_of, decided))
+    return [_once(one, check_of(one), counts, recorded) for one in decided]
+
+
+def _once(
+    one: Match | Left, check: Check | None, counts: Mapping[Check | None, int], recorded: Mapping[Check, int]
+) -> Match | Left:
+    if isinstance(one, Left) or check is None:
+        return one
+    if check in recorded:
+        return left(one.received, f"is the check that payment {recorded[check]} of customer {one.customer} came by")
+    if counts[check] > 1:
+        return left(one.received, f"is not the only item of this check of customer {one.customer}")
+    return one
+
+
 def words(received: Received) -> set[str]:
     """Everything in a credit that could be the number of an invoice or a customer, as the books may write it."""
     said = _said(received)

@@ -30,6 +30,8 @@ def test_numbers_are_found_by_index(connection: Connection) -> None:
     fill(connection, 2_000)
     analyze(connection)
     asked: dict[str, object] = {"words": ["C-7", "MINE", "LOST"], "customers": [7], "amounts": [100]}
+    check = {"customers": ["C-7"], "numbers": ["1003"], "currencies": ["USD"], "amounts": [100]}
+    assert read_whole(connection, remit._CHECKS, **check) <= {"payments"}  # of which there are none here
     for question in (remit._INVOICES, remit._CUSTOMERS, remit._OWING):
         assert read_whole(connection, question, **{name: asked[name] for name in question._bindparams}) == set()
 

@@ -74,6 +74,24 @@ def test_what_is_under_way_is_not_paid_by_amount(owed: Desk, tmp_path: Path) -> 
     assert owed.ask("import", "remittances", path)["recorded"] == 1
 
 
+def test_a_check_that_was_entered_by_hand(owed: Desk, tmp_path: Path) -> None:
+    """R6: a check is money once, whoever saw it first: a clerk, another file, or one file under two references."""
+    item = "16,116,4000,0,B-9,1003,INVOICE D-1/"
+    path = tmp_path / "lockbox.bai"
+    path.write_text(bai2([item, item.replace("B-9", "B-8")]))
+    assert len(owed.ask("import", "remittances", path, code=1)["left"]) == 2
+    by_hand = owed.house.pay(4000, customer="C-4", number="1003")
+    path.write_text(bai2([item, item.replace("1003", "1004")]))
+    told = owed.ask("import", "remittances", path, code=1)
+    assert (told["recorded"], [one["place"] for one in told["left"]]) == (1, [1])
+    assert f"payment {by_hand} of customer C-4" in told["left"][0]["why"]
+    path.write_text(bai2([item.replace("1003", "1004").replace("B-9", "B-90")]))
+    assert owed.ask("import", "remittances", path, code=1)["recorded"] == 0
+    owed.house.cancel(by_hand)
+    path.write_text(bai2([item]))
+    assert owed.ask("import", "remittances", path)["recorded"] == 1
+
+
 def test_one_file_at_a_time(owed: Desk, tmp_path: Path) -> None:
     """R1: two files at once might both pay the invoice that alone has their items' amount; a preview may be beside."""
     path = tmp_path / "lockbox.bai"
