@@ -86,8 +86,9 @@ _LENGTHS: Final[dict[Brand, frozenset[int]]] = {
 _YEARS_AHEAD: Final = 20
 _EXPIRY = re.compile(r"([0-9]{1,2})\s*[/-]\s*([0-9]{4}|[0-9]{2})|([0-9]{2})([0-9]{4}|[0-9]{2})")
 _TEXT_MAX: Final = 100
+CARD_DIGITS_MIN: Final = 13
 CARD_DIGITS_MAX: Final = 19
-"""Digits that a card's number has at the most."""
+"""Digits that a card's number has at the least and at the most."""
 
 
 def brand_of(number: str) -> Brand:
@@ -206,6 +207,8 @@ _ENCODED_BLANK = re.compile(r"%20|%2[Dd]")
 
 def digits_only(span: str) -> str:
     """A span of digit groups in ASCII digits, same length: other scripts' digits turned, all else made blank."""
+    if span.isascii() and span.isdigit():
+        return span
     plain = _ENCODED_BLANK.sub("   ", span)
     return "".join(str(int(c)) if c.isdecimal() else " " for c in plain)
 
@@ -216,7 +219,7 @@ def card_number_spans(text: str) -> Iterator[tuple[int, int]]:
     Groups may be joined by blanks, dashes or dots; spans may overlap. A single run of 20 digits or more counts too,
     since a number may hide in it. UUIDs do not count. One in ten innocent long numbers is met by chance.
     """
-    long_runs = [run for run in _SEPARATED_RUN.finditer(text) if run.end() - run.start() >= 13]
+    long_runs = [run for run in _SEPARATED_RUN.finditer(text) if sum(map(str.isdecimal, run[0])) >= CARD_DIGITS_MIN]
     uuids = [match.span() for match in _UUID.finditer(text)] if long_runs else []
     for run in long_runs:
         if any(start <= run.start() < end for start, end in uuids):
@@ -230,7 +233,7 @@ def card_number_spans(text: str) -> Iterator[tuple[int, int]]:
                     if len(group) == len(digits):
                         yield start, start + len(group)
                     break
-                if len(digits) >= 13 and luhn_valid(digits):
+                if len(digits) >= CARD_DIGITS_MIN and luhn_valid(digits):
                     yield groups[first][1], start + len(group)
 
 

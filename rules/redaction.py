@@ -19,6 +19,7 @@ from typing import Final
 
 from rules.cards import (
     CARD_DIGITS_MAX,
+    CARD_DIGITS_MIN,
     Card,
     card_number_spans,
     digits_only,
@@ -83,7 +84,8 @@ def redact_mapping(
             shown = _storable(redact_text(text))
         else:
             shown = MASK if text else ""
-        kept[_storable(redact_text(key))] = shown
+        ours = key in allowed or key in references  # a word of the program
+        kept[key if ours else _storable(redact_text(key))] = shown
     return kept
 
 
@@ -133,6 +135,8 @@ def _value_end(text: str, match: re.Match[str]) -> int:
 
 
 def _mask_numbers(text: str) -> str:
+    if len(text) < CARD_DIGITS_MIN:
+        return text
     merged: list[tuple[int, int]] = []
     spans = sorted([*card_number_spans(text), *glued_card_spans(text)])
     if not spans:
