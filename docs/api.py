@@ -107,7 +107,7 @@ names it.
 | `POST /v1/schedules/ID/pause`, `.../skip`, `.../stop` | void | `reason` |
 | `POST /v1/schedules/ID/resume` | pay | |
 | `POST /v1/holds` | void | `customer`, `reason`, optionally `until`, its last day: nothing charges the customer by itself |
-| `POST /v1/holds/lift`, `GET /v1/holds/NUMBER` | pay, read | `customer` |
+| `POST /v1/holds/lift`, `GET /v1/holds/NUMBER` | void, read | `customer` |
 | `GET /v1/events?after=&type=&customer=` | read | what happened: [events](events.md) |
 | `POST /v1/webhook-endpoints` | admin | `url`, optionally `types`, `contact`; the answer has a `secret`, this once |
 | `GET /v1/webhook-endpoints`, `GET`, `DELETE /v1/webhook-endpoints/ID`, `GET .../deliveries` | admin | |

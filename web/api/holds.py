@@ -14,7 +14,7 @@ from books import holds, lists
 from rules.errors import Fault, NotFound, RequestRefused
 from rules.requests import NAME_MAX, check_words, parse_day, required_text, unknown_fields
 from web.api import answers
-from web.api.access import Payer, Reader, Voider, other_customer
+from web.api.access import Reader, Voider, other_customer
 from web.api.answers import Made, as_json, write
 from web.api.requests import Body, IdempotencyKey
 from web.office import At
@@ -40,7 +40,7 @@ def place(request: Request, at: At, key: Voider, idempotency_key: IdempotencyKey
 
 
 @router.post("/lift")
-def lift(request: Request, at: At, key: Payer, idempotency_key: IdempotencyKey, body: Body) -> Response:
+def lift(request: Request, at: At, key: Voider, idempotency_key: IdempotencyKey, body: Body) -> Response:
     """Lift the hold of a `customer`: what waits for that is looked at now; the answer is the hold as it was."""
     if fault := other_customer(key, body.get("customer")):
         raise RequestRefused([fault])
