@@ -36,7 +36,7 @@ class Scope(StrEnum):
 _ALLOWS: Final = {
     Scope.READ: "look at everything",
     Scope.PAY: "record customers, invoices and payments, keep cards, make schedules, apply credits",
-    Scope.VOID: "void and cancel payments, void invoices, stop schedules, place and lift holds, take back what credits paid",
+    Scope.VOID: "void and cancel payments, void invoices, stop schedules, hold customers, take back what credits paid",
     Scope.REFUND: "refund payments",
     Scope.ADMIN: "all of it",
 }
