@@ -262,6 +262,7 @@ CONFIGS = {
     "defray-p2": {},
     "defray-p2-w100": {"window": 100},
     "defray-p2-w50": {"window": 50},
+    "defray-p2-w500": {"window": 500},
     "defray-p1": {"processes": 1},
     "defray-p2-one-customer": {"one_customer": True},
     **{f"defray-p2-{gateway}": {"gateway": gateway} for gateway in KEYS},

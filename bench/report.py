@@ -26,6 +26,7 @@ LABELS = {
     "chunk100-adapter-p2": "prototype: chunks of 100, bare SQL on stand-in tables",
     "defray-p2": "**Defray**, 2 processes",
     "defray-p2-w100": "**Defray**, 2 processes, DEFRAY_WINDOW=100",
+    "defray-p2-w500": "**Defray**, 2 processes, DEFRAY_WINDOW=500",
     "defray-p2-one-customer": "**Defray**, all payments of one customer",
     "defray-checks-p2": "checks, ten of each customer",
     "defray-checks-p2-one-customer": "checks, all of one customer",

@@ -43,7 +43,7 @@ def plan(full):
     for latency in (50, 0):
         yield charge("chunk100-adapter-p2", 2_500 * size, latency)
         yield charge("defray-p2", 2_500 * size, latency)
-    for config in ("defray-p2-w100", "defray-p2-one-customer"):
+    for config in ("defray-p2-w100", "defray-p2-w500", "defray-p2-one-customer"):
         yield charge(config, 2_500 * size, 50)
     for gateway in ("payflow", "plugnpay", "stripe", "paypal", "authorizenet"):
         yield charge(f"defray-p2-{gateway}", 1_000 * size, 50)
