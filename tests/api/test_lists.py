@@ -10,7 +10,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from books import lists
 from tests.api.conftest import App, fields_of, problem
-from tests.books.plans import analyze, nodes, read_whole
+from tests.books.plans import analyze, fill_quickly, nodes, read_whole
 from tests.flows.house import House
 
 
@@ -118,6 +118,7 @@ FILL = """
 @pytest.fixture
 def full(connection: Connection) -> Connection:
     """Large tables, one customer with a tenth of everything, one batch with most payments."""
+    fill_quickly(connection)
     connection.execute(text(FILL))
     analyze(connection)
     return connection

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, te
 from books import audit, credit
 from sandbox.client import reset
 from tests import servers
+from tests.books.plans import fill_quickly
 from tests.flows.house import AMEX, House, card
 
 NO_FUNDS, STOLEN = "4000000000009995", "4000000000009979"
@@ -223,6 +224,7 @@ FILL = """
 def test_the_audit_asks_in_sets(engine: Engine) -> None:
     """B2: 20,000 payments are audited in sets: a question that compared pairs would take minutes, and is stopped."""
     with engine.connect() as conn:
+        fill_quickly(conn)
         for statement in FILL.split(";"):
             conn.execute(text(statement))
         conn.execute(text("SET LOCAL statement_timeout = '45s'"))

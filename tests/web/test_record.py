@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, TextClause, text
 
 from books import account, credit, views
 from books.account import Show
-from tests.books.plans import analyze, read_whole
+from tests.books.plans import analyze, fill_quickly, read_whole
 from tests.web.conftest import BILLED, Books, Visitor
 from tests.web.test_credits import give, invoice
 
@@ -143,6 +143,7 @@ def test_an_address_that_means_nothing(clerk: Visitor, books: Books, customer: i
 def many(session_engine: Engine) -> Iterator[Connection]:
     """50,000 payments of 5,000 customers, each with a credit, half of them used up; rolled back after the test."""
     with session_engine.connect() as conn:
+        fill_quickly(conn)
         for statement in (
             "INSERT INTO customers (id, number, name, created_at) SELECT n, 'K-' || n, 'Somebody', now()"
             " FROM generate_series(1, 5000) AS n",
